@@ -1,0 +1,64 @@
+# The environment lives in .venv; `make TORCH=cuda setup` takes torch's CUDA build.
+PYTHON ?= python3
+TORCH ?= cpu
+VENV := .venv
+PORT ?= 5000
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+ENVIRONMENT := $(VENV)/installed-$(TORCH)
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(ENVIRONMENT) data/own ## make .venv from the lock file, and data/own for your photos
+
+repro: setup ## run the line: what changed since the last time, and what follows from it
+	dvc repro
+
+test: setup ## all default tests
+	python -m pytest -n 2 --dist worksteal -q
+
+test-slow: setup ## the tests that train or start many DVC runs
+	python -m pytest -n 2 --dist worksteal -q -m slow
+
+check: setup ## style, types, import direction, DVC's deps, params.yaml up to date
+	ruff check .
+	ruff format --check .
+	mypy
+	python -m pytest -q tests/test_structure.py
+
+smoke: setup ## the whole line on sixty generated images, in seconds
+	python -m tests.smoke
+
+params: setup ## compose conf/ into params.yaml, and lift hand edits of params.yaml into conf/local/
+	dvc repro --force --single-item configure
+
+ui: setup ## MLflow's pages on this machine, at the chart view of the runs
+	PORT=$(PORT) python -m pipeline.command.ui
+
+bench: setup ## the benchmarks, with their reports in benchmarks/
+	python benchmarks/start_up.py
+
+lock: setup ## pin what is installed in .venv
+	(sed -n '/^#/p' requirements.lock; pip freeze | grep -v '^torch==') > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+docs: repro ## the README's picture and the table of edits and stages
+	cp -f reports/overview.png docs/overview.png && chmod 644 docs/overview.png
+	python -m tests.what_runs
+
+clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store
+	rm -rf runs checkpoints dvc_plots .pytest_cache .ruff_cache .mypy_cache
+
+$(VENV)/installed-%: requirements.lock requirements-torch-%.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-torch-$*.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	touch $@
+
+# DVC tracks the folder of your photos; git can't hold it while it is empty.
+data/own:
+	mkdir -p data/own
+
+.PHONY: help setup repro test test-slow check smoke params ui bench lock docs clean

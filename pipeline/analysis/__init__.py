@@ -1,0 +1,1 @@
+"""Looks at a trained network: tensors in; numbers, arrays or figures out."""

@@ -1,0 +1,118 @@
+"""CONTRACT 2: a trained network that can be used anywhere: weights.safetensors, bundle.json, history.csv.
+
+A function of (config, data, code) alone: equal work has equal bytes, so no time, run id or path stands in it."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.config.build import build
+from pipeline.config.errors import DataError
+from pipeline.dataset.files import sha256
+from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.normalise import normalised
+
+# The config nodes that a training depends on, beside what made the data (which the manifest holds).
+TRAINED_WITH = ("seed", "model", "augmentation", "optimizer", "scheduler", "loss", "training")
+
+History = list[dict[str, float]]  # one row an epoch: metric -> value
+
+
+def make_network(model: dict[str, Any], manifest: Manifest) -> nn.Module:
+    """Build the configured network for this data: (B, C, H, W) -> (B, classes). Raises ConfigError."""
+    return build(
+        "model",
+        model,
+        nn.Module,
+        in_channels=manifest.channels,
+        num_classes=len(manifest.classes),
+        image_size=manifest.size,
+    )
+
+
+class Predictor(nn.Module):
+    """A network with its preprocessing: (B, H, W, C) pixel values of 0..255 -> (B, classes) probabilities."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(manifest.mean))
+        self.register_buffer("std", torch.tensor(manifest.std))
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Return the scores before the softmax, (B, classes)."""
+        return self.network(normalised(images, self.mean, self.std))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scores(images).softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    network: nn.Module  # in evaluation mode
+    manifest: Manifest
+    config: dict[str, Any]  # what it was trained with
+    validation: dict[str, float]  # of the kept epoch
+    history: History
+    digest: str  # sha256 of weights and description: the name of this piece of work
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def predictor(self) -> Predictor:
+        return Predictor(self.network, self.manifest).eval()
+
+    def require(self, manifest: Manifest) -> None:
+        """Raise DataError where the prepared images are not those that the network was trained and selected on."""
+        if manifest.data_digest != self.manifest.data_digest:
+            raise DataError(
+                f"the network was trained on {self.manifest.dataset} with data digest {self.manifest.data_digest[:12]}, "
+                f"the prepared images are {manifest.dataset} with {manifest.data_digest[:12]}; run `dvc repro`, "
+                "or give the run's own folder as hydra.run.dir"
+            )
+
+    @classmethod
+    def read(cls, folder: Path) -> "Bundle":
+        """Load a bundle without running code from it; raises DataError when there is none or it is damaged."""
+        description, weights, table = (folder / name for name in ("bundle.json", "weights.safetensors", "history.csv"))
+        for path in (description, weights, table):
+            if not path.exists():
+                raise DataError(f"there is no trained network in {folder}: {path.name} is missing; train one with `dvc repro`")
+        tree = json.loads(description.read_text())
+        if (found := sha256(weights)) != tree["weights_sha256"]:
+            raise DataError(f"{weights} is damaged: sha256 {found}, expected {tree['weights_sha256']}; restore it with `dvc checkout`")
+        manifest = Manifest.from_dict(tree["manifest"])
+        network = make_network(tree["config"]["model"], manifest)
+        network.load_state_dict(load_file(weights))
+        with table.open() as stream:
+            history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+        return cls(network.eval(), manifest, tree["config"], tree["validation"], history, sha256(description))
+
+
+def write_bundle(
+    folder: Path, network: nn.Module, manifest: Manifest, config: dict[str, Any], validation: dict[str, float], history: History
+) -> str:
+    """Write a bundle; return its digest."""
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "weights.safetensors")
+    tree = {
+        "weights_sha256": sha256(folder / "weights.safetensors"),
+        "config": config,
+        "validation": validation,
+        "manifest": manifest.to_dict(),
+    }
+    (folder / "bundle.json").write_text(json.dumps(tree, indent=2) + "\n")
+    with (folder / "history.csv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, list(dict.fromkeys(key for row in history for key in row)), lineterminator="\n")
+        table.writeheader()
+        table.writerows(history)
+    return sha256(folder / "bundle.json")

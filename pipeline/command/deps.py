@@ -1,0 +1,78 @@
+"""Write into dvc.yaml which source files each stage depends on: python -m pipeline.command.deps
+
+A stage's code deps are its import closure, file by file, so that a change re-runs what it can change and nothing else."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.config.places import WORKSPACE
+
+# Runs outside DVC only, where it checks and warns.
+WITHOUT_EFFECT = {"pipeline/config/live.py"}
+
+# Imported by name at run time: `_target_` in conf/model names a class in this folder.
+BY_TARGET = {"pipeline/bundle.py": ["pipeline/model"]}
+
+# Other versions of the packages may give other results.
+ALWAYS = ["requirements.lock"]
+
+
+def imports(module: Path, root: Path) -> Iterator[Path]:
+    """Yield the project's files that a source file imports, also those imported inside a function."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("pipeline")]
+        else:
+            continue
+        files = (root / f"{name.replace('.', '/')}.py" for name in names)
+        yield from (file for file in files if file.exists())
+
+
+def closure(module: Path, root: Path) -> list[str]:
+    """Return what a stage's result can depend on: the files that it imports, directly or not, and the lock file."""
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        file = waiting.pop()
+        if file not in found and str(file.relative_to(root)) not in WITHOUT_EFFECT:
+            found.add(file)
+            waiting += imports(file, root)
+    files = {str(file.relative_to(root)) for file in found}
+    by_target = {folder for file in files for folder in BY_TARGET.get(file, [])}
+    return sorted(files | by_target) + ALWAYS
+
+
+def is_code(dep: str) -> bool:
+    return dep.startswith("pipeline/") or dep in ALWAYS
+
+
+def write_deps(root: Path) -> list[str]:
+    """Bring dvc.yaml up to date; return the stages whose deps changed."""
+    yaml = YAML()
+    yaml.width = 1000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    path = root / "dvc.yaml"
+    tree: Any = yaml.load(path.read_text())
+    changed = []
+    for name, stage in tree["stages"].items():
+        others = [dep for dep in stage.get("deps", []) if not is_code(dep)]
+        wanted = others + closure(root / "pipeline" / "stage" / f"{name}.py", root)
+        if list(stage.get("deps", [])) != wanted:
+            stage["deps"] = wanted
+            changed.append(name)
+    if changed:
+        with path.open("w") as stream:
+            yaml.dump(tree, stream)
+    return changed
+
+
+if __name__ == "__main__":
+    for name in write_deps(WORKSPACE):
+        print(f"dvc.yaml: deps of {name} changed", file=sys.stderr)

@@ -1,0 +1,146 @@
+"""conf/ composed by Hydra, exactly as `dvc exp run` composes it; and plain mappings to compare compositions with."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.initialize import get_gh_backup, restore_gh_from_backup
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from pipeline.config.errors import ConfigError
+from pipeline.config.schema import Config
+
+Tree = dict[str, Any]  # nested mappings with string keys; lists are leaves
+
+
+def compose(conf: Path, overrides: list[str] | None = None) -> Tree:
+    """Compose conf/config.yaml with Hydra overrides; interpolations stay as they are written.
+
+    Raises ConfigError with Hydra's own words, which name the file or list the options."""
+    outer = get_gh_backup()  # a live run's own Hydra, of which there can be one at a time
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base=None):
+            return plain(hydra_compose("config", overrides=overrides or []))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"conf/ can't be composed: {in_one_line(error)}") from error
+    finally:
+        restore_gh_from_backup(outer)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return Hydra's words without the list of the places where it looked."""
+    return " ".join(str(error).partition("Config search path")[0].split())
+
+
+def choices(tree: Tree) -> dict[str, str]:
+    """Return group -> option: each group's file records its own name under `name`."""
+    return {group: node["name"] for group, node in tree.items() if isinstance(node, dict) and "name" in node}
+
+
+def known_keys(conf: Path, tree: Tree) -> Tree:
+    """Compose conf/ under the choices of `tree` and without this working copy's values: what is in it is a known key."""
+    no_local = ["~local"] if (conf / "local" / "overrides.yaml").exists() else []
+    return compose(conf, no_local + [f"{group}={option}" for group, option in choices(tree).items()])
+
+
+def read_yaml(path: Path) -> Tree:
+    """Read one YAML file by OmegaConf, which reads a hand-typed 1e-5 as a number where PyYAML reads a string."""
+    if "<<<<<<< " in (text := path.read_text()) and ">>>>>>> " in text:
+        raise ConfigError(
+            f"{path.name} holds conflict markers of a merge. params.yaml and conf.lock are generated: settle conf/ first, then "
+            "`git checkout --theirs params.yaml conf.lock` (or --ours), and repeat"
+        )
+    try:
+        loaded = OmegaConf.load(path)
+    except Exception as error:  # OmegaConf passes on YAML's own exceptions, which share no base with its own
+        raise ConfigError(f"{path.name} is not readable YAML: {in_one_line(error)}") from error
+    if not isinstance(loaded, DictConfig):
+        raise ConfigError(f"{path.name} must hold a mapping of keys to values, not a {type(loaded).__name__}")
+    return plain(loaded)
+
+
+def plain(cfg: DictConfig) -> Tree:
+    """Return the mapping with its interpolations unresolved."""
+    return OmegaConf.to_container(cfg, resolve=False)  # type: ignore[return-value]
+
+
+def resolved(tree: Tree) -> Tree:
+    """Return the mapping with every ${...} replaced by what it refers to."""
+    try:
+        return OmegaConf.to_container(OmegaConf.create(tree), resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"an interpolation refers to nothing: {in_one_line(error)}") from error
+
+
+def dump(tree: Tree) -> str:
+    """Return the YAML text that DVC writes for the same composition, byte for byte."""
+    return OmegaConf.to_yaml(OmegaConf.create(tree))
+
+
+def is_interpolation(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for every leaf; an empty mapping is a leaf.
+
+    A key that itself holds a dot is not told apart from nesting, as in `dvc params diff`."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def get(tree: Tree, key: str) -> Any:
+    """Return the value at a dotted key; raises KeyError where it ends early."""
+    node: Any = tree
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            raise KeyError(key)
+        node = node[part]
+    return node
+
+
+def has(tree: Tree, key: str) -> bool:
+    try:
+        get(tree, key)
+    except KeyError:
+        return False
+    return True
+
+
+def put(tree: Tree, key: str, value: Any) -> None:
+    """Set the value at a dotted key, making the mappings on the way."""
+    *parents, last = key.split(".")
+    for part in parents:
+        if not isinstance(tree.get(part), dict):
+            tree[part] = {}
+        tree = tree[part]
+    tree[last] = value
+
+
+def drop(tree: Tree, key: str) -> None:
+    """Remove a dotted key, and the mappings that this leaves empty."""
+    parent, _, last = key.rpartition(".")
+    node = get(tree, parent) if parent else tree
+    del node[last]
+    if parent and not node:
+        drop(tree, parent)
+
+
+def parse(tree: Tree) -> Config:
+    """Return the typed config; raises ConfigError naming the key that is unknown, missing or of the wrong type."""
+    try:
+        typed = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(tree))
+        return OmegaConf.to_object(typed)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "?"
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error

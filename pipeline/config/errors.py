@@ -1,0 +1,45 @@
+"""What can go wrong for a user, each with the exit code that the shell, DVC and a cluster see."""
+
+
+class PipelineError(Exception):
+    """An error whose message is all that a user needs: what, where, expected, received, what to do."""
+
+    exit_code = 1
+
+
+class DataError(PipelineError):
+    """The images are not what the config says, or can't be trained on."""
+
+    exit_code = 65
+
+
+class NetworkError(PipelineError):
+    """A source or a store could not be reached."""
+
+    exit_code = 69
+
+
+class DivergedError(PipelineError):
+    """The loss left the finite or the sensible range."""
+
+    exit_code = 70
+
+
+class BusyError(PipelineError):
+    """Another process writes the same outputs."""
+
+    exit_code = 75
+
+
+class ConfigError(PipelineError):
+    """A config key, value or combination that can't work."""
+
+    exit_code = 78
+
+
+class Stopped(BaseException):
+    """A signal asked this process to end; not an Exception, so that no library swallows it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,107 @@
+"""conf/local/overrides.yaml: what this working copy changes on top of conf/; comments in it survive."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from pipeline.config.composition import Tree, drop, leaves, put
+from pipeline.config.errors import ConfigError
+
+HEAD = """\
+# @package _global_
+# What this working copy changes on top of conf/: edit it, commit it, or delete it.
+# `dvc repro` adds here what was changed in params.yaml, by hand or by `dvc exp apply`.
+"""
+
+
+def _yaml() -> YAML:
+    yaml = YAML()  # round trip: keeps comments and order
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)  # as in conf/
+    return yaml
+
+
+@dataclass
+class Overrides:
+    """The file's `defaults: [override /group: option]` and its values."""
+
+    path: Path
+    tree: CommentedMap
+
+    @classmethod
+    def read(cls, path: Path) -> "Overrides":
+        """Read the file; without one, nothing is overridden. Raises ConfigError where Hydra would not take it."""
+        if not path.exists():
+            return cls(path, CommentedMap())
+        where = "conf/local/overrides.yaml"
+        try:
+            tree = _yaml().load(path.read_text())
+        except YAMLError as error:
+            raise ConfigError(f"{where} is not readable YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(tree, CommentedMap):
+            raise ConfigError(f"{where} must hold a mapping of keys to values; to override nothing, delete the file")
+        if "@package _global_" not in path.read_text():
+            raise ConfigError(f"{where} must begin with the line `# @package _global_`, or its keys end up under `local`")
+        return cls(path, tree)
+
+    @property
+    def is_on_disk(self) -> bool:
+        return self.path.exists()
+
+    @property
+    def values(self) -> Tree:
+        return {key: value for key, value in self.tree.items() if key != "defaults"}
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """group -> option."""
+        entries = (entry for entry in self.tree.get("defaults", []) if isinstance(entry, dict))
+        return {key.removeprefix("override /"): str(option) for entry in entries for key, option in entry.items()}
+
+    def choose(self, group: str, option: str) -> list[str]:
+        """Override a group's option; returns the dropped keys, which were set for the group's old option."""
+        dropped = [] if self.choices.get(group) == option else [key for key, _ in leaves(self.values) if key.startswith(f"{group}.")]
+        for key in dropped:
+            self.remove(key)
+        entries = [entry for entry in self.tree.get("defaults", []) if f"override /{group}" not in entry]
+        if "defaults" not in self.tree:
+            self.tree.insert(0, "defaults", [])
+        self.tree["defaults"] = [*entries, {f"override /{group}": option}]
+        return dropped
+
+    def set(self, key: str, value: Any) -> None:
+        put(self.tree, key, value)
+
+    def remove(self, key: str) -> None:
+        drop(self.tree, key)
+
+    @contextmanager
+    def on_trial(self) -> Iterator[None]:
+        """Write the file; when what follows raises, the old text comes back."""
+        before = self.path.read_text() if self.is_on_disk else None
+        try:
+            self.write()
+            yield
+        except BaseException:
+            if before is None:
+                self.path.unlink(missing_ok=True)
+            else:
+                self.path.write_text(before)
+            raise
+
+    def write(self) -> None:
+        if not self.tree:
+            self.path.unlink(missing_ok=True)
+            return
+        text = io.StringIO()
+        _yaml().dump(self.tree, text)
+        head = "" if "@package _global_" in text.getvalue() else HEAD
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(head + text.getvalue())

@@ -1,0 +1,40 @@
+"""Where a stage reads and writes: DVC's outs inside `dvc repro`, a folder of its own in a live run."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKSPACE = Path(__file__).resolve().parents[2]  # in a queued experiment: DVC's copy of the project
+
+# What crosses stages, and where DVC's out of it lies.
+OUTS = {"raw": "data/raw", "prepared": "data/prepared", "bundle": "bundle", "reports": "reports"}
+
+
+@dataclass(frozen=True)
+class Places:
+    """live: the folder of a live run, or None inside DVC."""
+
+    live: Path | None
+
+    @property
+    def home(self) -> Path:
+        """The project's root, also from DVC's copy of it: the store, downloads and checkpoints live here."""
+        return Path(os.environ.get("DVC_ROOT", WORKSPACE))
+
+    def source(self, name: str) -> Path:
+        """Return where to read: what this live run made itself, else DVC's out."""
+        if self.live and (self.live / name).exists():
+            return self.live / name
+        return WORKSPACE / OUTS[name]
+
+    def target(self, name: str) -> Path:
+        """Return where to write: a folder emptied of what an earlier run left."""
+        folder = self.live / name if self.live else WORKSPACE / OUTS[name]
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def show(self, path: Path) -> str:
+        """Return a path as a person in the project's root would type it."""
+        return str(path.relative_to(WORKSPACE)) if path.is_relative_to(WORKSPACE) else str(path)

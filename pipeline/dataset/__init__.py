@@ -1,0 +1,1 @@
+"""Bytes to batches: fetch, read, decode, resize, split, augment, load."""

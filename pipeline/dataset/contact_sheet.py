@@ -1,0 +1,23 @@
+"""Prepared images at a glance: the first training images of every class, a row each."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLUMNS = 10  # images per class
+SMALLEST = 64  # pixels that an image is at least shown at
+
+
+def contact_sheet(prepared: Path, classes: list[str]) -> Image.Image:
+    """Draw the first training images of every class, a row each."""
+    images = np.load(prepared / "train.npy", mmap_mode="r")  # (N, H, W, C)
+    labels = np.load(prepared / "train_labels.npy")
+    size, channels, zoom = images.shape[1], images.shape[3], max(1, SMALLEST // images.shape[1])
+    sheet = np.full((len(classes), size + 2, COLUMNS, size + 2, channels), 255, np.uint8)
+    for row in range(len(classes)):
+        for column, index in enumerate(np.flatnonzero(labels == row)[:COLUMNS]):
+            sheet[row, 1:-1, column, 1:-1] = images[index]
+    flat = sheet.reshape(len(classes) * (size + 2), COLUMNS * (size + 2), channels)
+    picture = Image.fromarray(flat[:, :, 0] if channels == 1 else flat)
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)

@@ -1,0 +1,18 @@
+"""Files on disk: which ones count, and what their bytes are."""
+
+import hashlib
+from pathlib import Path
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return every file below a folder, sorted; hidden ones and those in hidden folders excepted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_hidden(path.relative_to(folder)))
+
+
+def is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

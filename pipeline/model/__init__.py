@@ -1,0 +1,1 @@
+"""Networks: (B, C, H, W) images to (B, classes) scores; torch only."""

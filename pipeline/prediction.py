@@ -1,0 +1,65 @@
+"""Photos → predictions, by the decoder, the resizing and the normalisation that the network was trained with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.bundle import Bundle
+from pipeline.dataset.decode import Refused, decode
+from pipeline.dataset.resize import fit
+
+
+@dataclass(frozen=True)
+class Prediction:
+    path: Path
+    label: str  # the most probable class
+    probabilities: list[float]  # of all classes, sum 1
+
+    def row(self, classes: list[str]) -> list[str]:
+        return [str(self.path), self.label, f"{max(self.probabilities):.6f}", *(f"{p:.6f}" for p in self.probabilities), ""]
+
+    def line(self, classes: list[str], width: int) -> str:
+        every = "  ".join(f"{name} {p:.3f}" for name, p in zip(classes, self.probabilities, strict=True))
+        return f"{self.path!s:<{width}}  {self.label}  {max(self.probabilities):.3f}   ({every})"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    path: Path
+    reason: str
+
+    def row(self, classes: list[str]) -> list[str]:
+        return [str(self.path), "", "", *("" for _ in classes), self.reason]
+
+    def line(self, classes: list[str], width: int) -> str:
+        return f"{self.path!s:<{width}}  not read: {self.reason}"
+
+
+def predict(bundle: Bundle, paths: list[Path], batch: int) -> Iterator[Prediction | Unreadable]:
+    """Yield one answer per file, in order; a batch of files is in memory at a time."""
+    for start in range(0, len(paths), batch):
+        yield from _predict_batch(bundle, paths[start : start + batch])
+
+
+def _predict_batch(bundle: Bundle, paths: list[Path]) -> Iterator[Prediction | Unreadable]:
+    manifest = bundle.manifest
+    images, reasons = {}, {}
+    for path in paths:
+        try:
+            images[path] = fit(decode(path.read_bytes(), manifest.channels), manifest.size, manifest.method)  # (H, W, C)
+        except Refused as reason:
+            reasons[path] = str(reason)
+    probabilities = {}
+    if images:
+        with torch.inference_mode():
+            answers = bundle.predictor()(torch.from_numpy(np.stack(list(images.values()))))  # (B, classes)
+        probabilities = dict(zip(images, answers.tolist(), strict=True))
+    for path in paths:
+        if path in reasons:
+            yield Unreadable(path, reasons[path])
+        else:
+            scores = probabilities[path]
+            yield Prediction(path, manifest.classes[int(np.argmax(scores))], scores)

@@ -1,0 +1,28 @@
+"""Stage 1: conf/ → params.yaml and conf.lock.
+
+Started by `dvc repro`, `dvc exp run` and `make params`; it is what makes these and live runs share one baseline."""
+
+import os
+import sys
+from pathlib import Path
+
+from pipeline.config.configure import configure
+from pipeline.config.entry import exit_code
+from pipeline.config.errors import ConfigError
+from pipeline.config.places import WORKSPACE
+
+
+def main() -> None:
+    """Lift hand edits of params.yaml into conf/local/, compose conf/, check it, write params.yaml and conf.lock."""
+    try:
+        lines = configure(WORKSPACE, in_experiment="DVC_EXP_NAME" in os.environ)
+    except ConfigError as error:
+        if Path(os.environ.get("DVC_ROOT", WORKSPACE)) == WORKSPACE:
+            raise
+        hint = "A queued experiment has only the files that git tracks: `git add` new ones, then queue it again"
+        raise ConfigError(f"{error}. {hint}") from error
+    print("\n".join(lines) or "params.yaml and conf/ agree")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code("configure", main))

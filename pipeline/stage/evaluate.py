@@ -1,0 +1,37 @@
+"""Stage 5: bundle and data/prepared → reports/."""
+
+from pipeline.config.entry import entry
+from pipeline.config.places import Places
+from pipeline.config.schema import Config
+
+
+@entry
+def main(cfg: Config, places: Places) -> None:
+    """Measure the trained network on all splits; write metrics, tables and an overview picture."""
+    from pipeline.bundle import Bundle
+    from pipeline.dataset.manifest import Manifest
+    from pipeline.report import write_report
+    from pipeline.tracking.store import Store
+
+    folder = places.source("bundle")
+    bundle = Bundle.read(folder)
+    prepared = places.source("prepared")
+    bundle.require(Manifest.read(prepared))
+    reports = places.target("reports")
+    scores = write_report(bundle, prepared, reports, cfg.evaluate)
+    run = Store(cfg.tracking, places.home).run_of(bundle, cfg)
+    run.log_metrics({f"test/{name}": getattr(scores["test"], name) for name in ("accuracy", "loss")})
+    for path in sorted(reports.iterdir()):
+        run.log_file(path, "reports")
+    test = scores["test"]
+    low, high = test.accuracy_interval
+    print(
+        f"test accuracy {test.accuracy:.4f} ({cfg.evaluate.confidence:.0%} interval {low:.4f} to {high:.4f}, {test.images:,} images)\n"
+        f"look:    {places.show(reports / 'overview.png')}\n"
+        f"compare: make ui\n"
+        f"use:     python -m pipeline.command.predict PHOTO…{f' --bundle {places.show(folder)}' if places.live else ''}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Stage 2: source → data/raw, verified original files."""
+
+from pipeline.config.entry import entry
+from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.schema import Config
+
+
+@entry
+def main(cfg: Config, places: Places) -> None:
+    """Fetch the data set's original files and check them; nothing is decoded."""
+    from pipeline.dataset.fetch import fetch
+
+    raw = places.target("raw")
+    files = fetch(cfg.dataset.sources, raw, places.home / "downloads", WORKSPACE)
+    print(f"{files} original file{'s' * (files != 1)} of {cfg.dataset.name} in {places.show(raw)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Stage 4: data/prepared → the bundle, and an MLflow run."""
+
+from pipeline.config.entry import entry
+from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.schema import Config
+
+
+@entry
+def main(cfg: Config, places: Places) -> None:
+    """Train the configured network on the prepared images; write its bundle."""
+    import time
+    from dataclasses import asdict
+
+    import torch
+
+    from pipeline.bundle import TRAINED_WITH, make_network, write_bundle
+    from pipeline.dataset.current import require_current
+    from pipeline.dataset.manifest import Manifest
+    from pipeline.tracking.store import Store
+    from pipeline.training.callbacks import duration
+    from pipeline.training.fit import fit
+
+    start = time.monotonic()
+    prepared = places.source("prepared")
+    manifest = Manifest.read(prepared)
+    manifest.require(cfg)
+    if places.live and cfg.dataset.sources.folder:
+        require_current(WORKSPACE / cfg.dataset.sources.folder, prepared)
+    torch.set_num_threads(cfg.training.threads)
+    torch.manual_seed(cfg.seed)
+    network = make_network(cfg.model, manifest)
+    with Store(cfg.tracking, places.home).training(cfg, manifest) as run:
+        fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.id, run.log_metrics)
+        config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
+        folder = places.target("bundle")
+        run.tag(bundle=write_bundle(folder, network, manifest, config, fitted.best, fitted.history))
+    best = fitted.best
+    print(
+        f"validation accuracy {best['validation/accuracy']:.4f} after epoch {best['epoch']:.0f} of {len(fitted.history)}, "
+        f"in {duration(time.monotonic() - start)}; the network is in {places.show(folder)}"
+    )
+    if places.live:
+        print(f"what it does on the test images: python -m pipeline.stage.evaluate hydra.run.dir={places.show(places.live)}")
+
+
+if __name__ == "__main__":
+    main()

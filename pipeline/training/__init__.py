@@ -1,0 +1,1 @@
+"""The Lightning layer: how a network learns."""

@@ -1,0 +1,84 @@
+"""Train the configured network on the prepared images with Lightning; keep the weights of the best epoch."""
+
+import logging
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from pipeline.config.build import build
+from pipeline.config.errors import DataError
+from pipeline.config.schema import Config
+from pipeline.dataset.augmentation import Augment
+from pipeline.dataset.loaders import PackedImages, loader
+from pipeline.dataset.manifest import Manifest
+from pipeline.training.callbacks import Historian, OnEpoch, Progress
+from pipeline.training.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Fitted:
+    history: list[dict[str, float]]  # one row an epoch
+    best: dict[str, float]  # the row whose weights were kept
+
+
+def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, checkpoints: Path, on_epoch: OnEpoch) -> Fitted:
+    """Train `network` in place; it ends with the weights of the epoch that cfg.training.monitor selects.
+
+    checkpoints: a folder for this training alone, removed at the end; no DVC out, which DVC would delete first.
+    Raises DivergedError, and DataError where there is nothing to train on."""
+    _quiet()
+    training = cfg.training
+    classifier = Classifier(
+        network,
+        manifest,
+        build("loss", cfg.loss, nn.Module),
+        lambda parameters: build("optimizer", cfg.optimizer, Optimizer, parameters),
+        lambda optimizer: build("scheduler", cfg.scheduler, LRScheduler, optimizer),
+        cfg.seed,
+        training.divergence,
+    )
+    augment = Augment(cfg.augmentation, cfg.seed)
+    batches = loader(PackedImages(prepared, "train", augment), training.batch_size, cfg.seed, training.workers)
+    validation = loader(PackedImages(prepared, "validation"), training.batch_size)
+    mode = "min" if training.monitor.endswith("loss") else "max"
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    best = ModelCheckpoint(checkpoints, "{epoch}", monitor=training.monitor, mode=mode, auto_insert_metric_name=False)
+    historian = Historian(on_epoch)
+    callbacks = [best, historian, Progress(manifest.images("train"))]
+    if training.patience:
+        callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.patience))
+    trainer = L.Trainer(
+        max_epochs=training.epochs,
+        callbacks=callbacks,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(classifier, batches, validation)
+    if not trainer.global_step:
+        raise DataError(f"no training step was made: {manifest.images('train')} training images in batches of {training.batch_size}")
+    state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+    classifier.load_state_dict(state)
+    classifier.cpu()
+    shutil.rmtree(checkpoints)
+    select = min if mode == "min" else max
+    return Fitted(historian.rows, select(historian.rows, key=lambda row: row[training.monitor]))
+
+
+def _quiet() -> None:
+    """Silence what Lightning says of its own products and of our few loader workers, which are chosen on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")

@@ -1,0 +1,53 @@
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.analysis.scores import confusion, hardest, score, wilson_interval
+
+LABELS = np.array([0, 1, 2, 2])
+PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.4, 0.0], [0.1, 0.2, 0.7], [0.9, 0.1, 0.0]], np.float32)
+
+
+def test_accuracy_and_loss_are_those_by_hand() -> None:
+    found = score(LABELS, PROBABILITIES, 0.95)
+    assert (found.accuracy, found.images) == (0.5, 4)
+    assert found.loss == pytest.approx(-(math.log(0.8) + math.log(0.4) + math.log(0.7) + math.log(1e-12)) / 4, abs=1e-5)
+    assert found.accuracy_interval == wilson_interval(2, 4, 0.95)
+
+
+def test_a_probability_of_zero_for_the_truth_gives_a_finite_loss() -> None:
+    assert math.isfinite(score(np.array([1]), np.array([[1.0, 0.0]], np.float32), 0.95).loss)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "expected"),
+    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))],  # Newcombe 1998
+)
+def test_the_interval_is_wilson_s(right: int, total: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(right, total, 0.95) == pytest.approx(expected, abs=6e-5)
+
+
+def test_the_interval_stays_within_0_and_1_and_narrows_with_more_images() -> None:
+    few, many = wilson_interval(10, 10, 0.95), wilson_interval(1000, 1000, 0.95)
+    assert 0 < few[0] < many[0] < 1
+    assert few[1] == many[1] == 1
+
+
+def test_more_confidence_needs_a_wider_interval() -> None:
+    low, high = wilson_interval(80, 100, 0.99)
+    assert low < wilson_interval(80, 100, 0.9)[0] < 0.8 < wilson_interval(80, 100, 0.9)[1] < high
+
+
+def test_the_confusion_matrix_counts_actual_by_predicted() -> None:
+    assert confusion(LABELS, PROBABILITIES.argmax(axis=1), 4).tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_the_hardest_images_are_those_whose_class_got_the_smallest_probability() -> None:
+    assert hardest(LABELS, PROBABILITIES, 10).tolist() == [3, 1, 2, 0]
+    assert hardest(LABELS, PROBABILITIES, 1).tolist() == [3]
+    assert hardest(LABELS, PROBABILITIES, 0).tolist() == []
+
+
+def test_equally_hard_images_keep_their_order() -> None:
+    assert hardest(np.zeros(5, np.int64), np.tile([0.2, 0.8], (5, 1)).astype(np.float32), 5).tolist() == [0, 1, 2, 3, 4]

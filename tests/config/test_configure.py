@@ -1,0 +1,423 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.composition import Tree, compose, dump, get, put, read_yaml, resolved
+from pipeline.config.configure import changes_told, configure
+from pipeline.config.errors import ConfigError
+from pipeline.config.lock import Lock, difference, unlifted
+from tests.project import Project
+
+LOCAL = "conf/local/overrides.yaml"
+HEAD = "# @package _global_\n"
+BIG = HEAD + "defaults:\n  - override /model: lenet\n  - override /augmentation: none\nexperiment: {name: big}\ntraining: {epochs: 7}\n"
+
+
+class Copy(Project):
+    """A copy of conf/ with what the configure stage writes beside it."""
+
+    def configure(self) -> list[str]:
+        return configure(self.root, in_experiment=False)
+
+    def experiment(self, *overrides: str) -> list[str]:
+        """Do what `dvc exp run -S` and `dvc exp apply` leave in the working copy."""
+        self.write("params.yaml", dump(resolved(compose(self.root / "conf", list(overrides)))))
+        return configure(self.root, in_experiment=True)
+
+    def type(self, key: str, value: object) -> None:
+        """Change a value in params.yaml as by hand."""
+        tree = read_yaml(self.root / "params.yaml")
+        put(tree, key, value)
+        self.write("params.yaml", dump(tree))
+
+    def default(self, group: str, option: str) -> None:
+        """Change a default choice in conf/config.yaml."""
+        self.write("conf/config.yaml", re.sub(rf"(  - {group}:) \w+", rf"\1 {option}", self.read("conf/config.yaml")))
+
+    def value(self, path: str, key: str, value: object) -> None:
+        """Change a value in a file of conf/."""
+        text, count = re.subn(rf"^({key}:) [^ #\n]+", rf"\1 {value}", self.read(path), flags=re.MULTILINE)
+        assert count == 1
+        self.write(path, text)
+
+    @property
+    def overrides(self) -> Tree:
+        return read_yaml(self.root / LOCAL) if (self.root / LOCAL).exists() else {}
+
+    @property
+    def lock(self) -> Lock:
+        return Lock.read(self.root / "conf.lock")
+
+    @property
+    def files(self) -> dict[str, str]:
+        return {str(path.relative_to(self.root)): path.read_text() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def configured(conf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Copy(tmp_path_factory.mktemp("configured"))
+    shutil.copytree(conf, project.root / "conf")
+    for group, option in {
+        "dataset": "digits",
+        "model": "cnn",
+        "augmentation": "shift",
+        "optimizer": "adamw",
+        "scheduler": "cosine",
+    }.items():
+        project.default(group, option)
+    for key, value in {"epochs": 30, "batch_size": 32, "patience": 10}.items():
+        project.value("conf/training/default.yaml", key, value)
+    for optimizer, rate in {"adamw": 0.003, "sgd": 0.02}.items():
+        project.value(f"conf/optimizer/{optimizer}.yaml", "lr", rate)
+    project.value("conf/optimizer/sgd.yaml", "momentum", 0.9)
+    project.configure()
+    return project.root
+
+
+@pytest.fixture
+def project(configured: Path, tmp_path: Path) -> Copy:
+    """A working copy in which everything is up to date; the values that the tests name do not change with conf/."""
+    return Copy(shutil.copytree(configured, tmp_path / "project"))
+
+
+def lifted(key: str, value: object) -> str:
+    return f"lifted into {LOCAL}: {key}={value}"
+
+
+def test_a_fresh_clone_gets_params_that_are_conf_s_composition(project: Copy) -> None:
+    (project.root / "params.yaml").unlink()
+    (project.root / "conf.lock").unlink()
+    assert project.configure() == ["params.yaml: composed from conf/"]
+    values = compose(project.root / "conf")
+    assert project.read("params.yaml") == dump(resolved(values))
+    assert (project.lock.chosen, project.lock.changed, project.lock.values) == ({}, {}, values)
+    assert project.overrides == {}
+
+
+def test_a_second_time_changes_nothing(project: Copy) -> None:
+    before = project.files
+    assert project.configure() == []
+    assert project.files == before
+
+
+def test_an_edit_in_conf_reaches_params_with_old_and_new(project: Copy) -> None:
+    project.value("conf/optimizer/adamw.yaml", "lr", 0.5)
+    assert project.configure() == ["params.yaml: optimizer.lr: 0.003 -> 0.5"]
+    assert project.param("optimizer.lr") == 0.5
+    assert project.overrides == {}
+
+
+def test_a_changed_default_choice_reaches_params(project: Copy) -> None:
+    project.default("model", "lenet")
+    assert "params.yaml: model.name: cnn -> lenet" in project.configure()
+    assert project.param("model.filters") == [6, 16]
+
+
+def test_a_file_that_dvc_does_not_know_is_never_left_behind(project: Copy) -> None:
+    project.type("training.epochs", 5)
+    project.configure()
+    assert {path.name for path in project.root.iterdir()} == {"conf", "params.yaml", "conf.lock"}
+
+
+def test_edits_of_params_are_lifted_and_stay(project: Copy) -> None:
+    edits = {
+        "training.batch_size": 5,
+        "training.monitor": "validation/accuracy",
+        "training.patience": None,  # a number becomes null
+        "optimizer.amsgrad": True,  # an option of the class that conf/ does not name
+        "dataset.classes": [str(i) for i in range(11)],
+        "dataset.splits": {"train": "a", "test": "b"},  # a mapping takes the place of null
+        "model.layers.extra": {"kind": "relu"},
+        "model.layers.pool3": None,  # null takes the place of a mapping
+        "tracking.uri": "http://127.0.0.1:5000",
+    }
+    for key, value in edits.items():
+        project.type(key, value)
+    assert sorted(project.configure()) == sorted(lifted(key, value) for key, value in edits.items())
+    for key, value in edits.items():
+        assert get(project.overrides, key) == project.param(key) == value
+    after = project.files
+    assert project.configure() == []
+    assert project.files == after
+
+
+def test_a_layer_removed_by_hand_is_lifted_as_null(project: Copy) -> None:
+    tree = read_yaml(project.root / "params.yaml")
+    del tree["model"]["layers"]["pool3"]
+    project.write("params.yaml", dump(tree))
+    assert project.configure()[0] == lifted("model.layers.pool3", None)
+    assert project.param("model.layers.pool3") is None
+
+
+def test_interpolations_follow_a_lifted_value(project: Copy) -> None:
+    project.type("training.epochs", 5)
+    assert project.configure() == [lifted("training.epochs", 5), "params.yaml: scheduler.T_max: 30 -> 5"]
+    assert project.overrides == {"training": {"epochs": 5}}
+
+
+def test_a_value_in_the_place_of_an_interpolation_is_lifted_too(project: Copy) -> None:
+    project.type("training.epochs", 5)
+    project.type("scheduler.T_max", 9)
+    project.configure()
+    assert (project.param("training.epochs"), project.param("scheduler.T_max")) == (5, 9)
+
+
+def test_a_hand_typed_1e_5_is_a_number(project: Copy) -> None:
+    project.edit("params.yaml", "lr: 0.003", "lr: 1e-5")
+    project.configure()
+    assert project.param("optimizer.lr") == get(project.overrides, "optimizer.lr") == 1e-5
+    assert project.configure() == []
+
+
+def test_an_edit_of_params_and_one_in_conf_both_count(project: Copy) -> None:
+    project.type("training.batch_size", 5)
+    project.value("conf/optimizer/adamw.yaml", "lr", 0.5)
+    project.configure()
+    assert (project.param("training.batch_size"), project.param("optimizer.lr")) == (5, 0.5)
+
+
+def test_what_was_lifted_can_be_changed_and_deleted_in_its_file(project: Copy) -> None:
+    project.type("training.epochs", 5)
+    project.configure()
+    project.edit(LOCAL, "epochs: 5", "epochs: 6")
+    assert "params.yaml: training.epochs: 5 -> 6" in project.configure()
+    (project.root / LOCAL).unlink()
+    project.configure()
+    assert project.param("training.epochs") == 30
+    assert not (project.root / LOCAL).exists()
+
+
+@pytest.mark.parametrize("typed", ["lenet", {"name": "lenet"}])
+def test_a_choice_changed_by_hand_is_lifted_as_a_choice(typed: object, project: Copy) -> None:
+    tree = read_yaml(project.root / "params.yaml")
+    tree["model"] = typed if isinstance(typed, str) else {**tree["model"], **typed}
+    project.write("params.yaml", dump(tree))
+    assert project.configure()[0] == lifted("model", "lenet")
+    assert project.overrides == {"defaults": [{"override /model": "lenet"}]}
+    assert project.param("model") == read_yaml(project.root / "conf/model/lenet.yaml")
+
+
+def test_another_choice_drops_what_was_set_for_the_old_one(project: Copy) -> None:
+    project.type("optimizer.lr", 0.5)
+    project.configure()
+    project.type("optimizer.name", "sgd")
+    assert project.configure()[:2] == [
+        lifted("optimizer", "sgd"),
+        f"dropped from {LOCAL}: optimizer.lr, which was set for another optimizer",
+    ]
+    assert (project.param("optimizer.name"), project.param("optimizer.lr")) == ("sgd", 0.02)
+
+
+def test_a_choice_and_a_value_elsewhere_are_lifted_together(project: Copy) -> None:
+    project.type("optimizer.name", "sgd")
+    project.type("training.epochs", 5)
+    project.configure()
+    assert (project.param("optimizer.momentum"), project.param("training.epochs")) == (0.9, 5)
+
+
+def test_comments_in_the_overrides_survive(project: Copy) -> None:
+    project.write(LOCAL, HEAD + "# for the old laptop\ntraining:\n  batch_size: 8 # more does not fit\n")
+    project.configure()
+    project.type("optimizer.lr", 0.5)
+    project.configure()
+    assert project.read(LOCAL) == HEAD + ("# for the old laptop\ntraining:\n  batch_size: 8 # more does not fit\noptimizer:\n  lr: 0.5\n")
+
+
+def test_an_override_that_conf_has_lost_is_dropped_with_a_line(project: Copy) -> None:
+    project.default("optimizer", "sgd")
+    project.configure()
+    project.type("optimizer.momentum", 0.5)
+    project.type("training.epochs", 5)
+    project.configure()
+    project.default("optimizer", "adam")  # which has no momentum
+    assert project.configure()[0] == f"dropped from {LOCAL}: optimizer.momentum, which conf/ no longer has"
+    assert project.overrides == {"training": {"epochs": 5}}
+
+
+def test_inside_an_experiment_only_the_lock_is_written(project: Copy) -> None:
+    before = project.files
+    assert project.experiment("optimizer.lr=0.5", "model=lenet") == ["params.yaml: as DVC composed it for this experiment"]
+    assert {name for name, text in project.files.items() if before.get(name) != text} == {"params.yaml", "conf.lock"}
+    assert (project.lock.chosen, project.lock.changed) == ({"model": "lenet"}, {"optimizer.lr": 0.5})
+    assert project.lock.composed() == read_yaml(project.root / "params.yaml")
+
+
+def test_an_applied_value_is_lifted(project: Copy) -> None:
+    project.experiment("optimizer.lr=0.5")
+    assert project.configure() == [lifted("optimizer.lr", 0.5)]
+    assert project.param("optimizer.lr") == 0.5
+    assert project.lock.changed == {}
+
+
+def test_an_applied_choice_with_a_value_is_lifted_as_both(project: Copy) -> None:
+    project.experiment("optimizer=sgd", "optimizer.lr=0.5")
+    assert project.configure() == [lifted("optimizer", "sgd"), lifted("optimizer.lr", 0.5)]
+    assert (project.param("optimizer.lr"), project.param("optimizer.momentum")) == (0.5, 0.9)
+
+
+def test_interpolations_follow_an_applied_value_also_later(project: Copy) -> None:
+    project.experiment("training.epochs=5")
+    assert project.lock.changed == {"training.epochs": 5}
+    project.configure()
+    project.edit(LOCAL, "epochs: 5", "epochs: 6")
+    project.configure()
+    assert project.param("scheduler.T_max") == 6
+
+
+def test_an_applied_value_that_equals_an_older_one_of_conf_stays(project: Copy) -> None:
+    project.value("conf/optimizer/adamw.yaml", "lr", 0.5)
+    project.configure()
+    project.experiment("optimizer.lr=0.003")
+    assert project.configure() == [lifted("optimizer.lr", 0.003)]
+    assert project.param("optimizer.lr") == 0.003
+
+
+def test_after_an_applied_value_edits_in_conf_still_count(project: Copy) -> None:
+    project.experiment("optimizer.lr=0.5")
+    project.value("conf/training/default.yaml", "batch_size", 8)
+    project.configure()
+    assert (project.param("optimizer.lr"), project.param("training.batch_size")) == (0.5, 8)
+
+
+def test_an_edit_by_hand_after_an_applied_experiment_counts_too(project: Copy) -> None:
+    project.experiment("optimizer.lr=0.5")
+    project.type("optimizer.lr", 0.25)
+    project.type("training.batch_size", 8)
+    project.configure()
+    assert (project.param("optimizer.lr"), project.param("training.batch_size")) == (0.25, 8)
+
+
+def test_a_choice_by_hand_after_an_applied_value_of_that_group_wins(project: Copy) -> None:
+    project.experiment("optimizer.lr=0.5")
+    project.type("optimizer.name", "sgd")
+    project.configure()
+    assert (project.param("optimizer.name"), project.param("optimizer.lr")) == ("sgd", 0.02)
+
+
+def test_an_applied_recipe_is_remembered_and_its_later_edits_count(project: Copy) -> None:
+    project.write("conf/experiment/big.yaml", BIG)
+    project.experiment("experiment=big")
+    assert (project.lock.chosen, project.lock.changed) == ({"experiment": "big"}, {})
+    assert project.configure() == [lifted("experiment", "big")]
+    assert (project.param("model.name"), project.param("training.epochs")) == ("lenet", 7)
+    project.edit("conf/experiment/big.yaml", "epochs: 7", "epochs: 8")
+    project.configure()
+    assert (project.param("training.epochs"), project.param("scheduler.T_max")) == (8, 8)
+
+
+def test_a_value_applied_beside_a_recipe_stays_beside_it(project: Copy) -> None:
+    project.write("conf/experiment/big.yaml", BIG)
+    project.experiment("experiment=big", "training.epochs=3", "model=cnn")
+    assert (project.lock.chosen, project.lock.changed) == ({"experiment": "big", "model": "cnn"}, {"training.epochs": 3})
+    project.configure()
+    assert (project.param("training.epochs"), project.param("model.name"), project.param("experiment.name")) == (3, "cnn", "big")
+
+
+def test_an_experiment_starts_from_this_working_copy_s_overrides(project: Copy) -> None:
+    project.write(LOCAL, HEAD + "training: {batch_size: 8}\n")
+    project.experiment("optimizer.lr=0.5")
+    assert project.lock.changed == {"optimizer.lr": 0.5}
+    project.configure()
+    assert project.overrides == {"training": {"batch_size": 8}, "optimizer": {"lr": 0.5}}
+
+
+def test_an_experiment_that_can_t_work_is_refused_and_writes_no_lock(project: Copy) -> None:
+    before = project.read("conf.lock")
+    with pytest.raises(ConfigError, match=r"optimizer\.lr must be a number above 0, but it is -1"):
+        project.experiment("optimizer.lr=-1")
+    assert project.read("conf.lock") == before
+
+
+def refused(project: Copy, message: str) -> None:
+    before = project.files
+    with pytest.raises(ConfigError, match=message):
+        project.configure()
+    assert project.files == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lr: 0.003", "lrr: 0.003", r"optimizer\.lrr is not a key of conf/; did you mean optimizer\.lr\?"),
+        ("epochs: 30", "epoch: 30", r"training\.epoch is not a key of conf/; did you mean training\.epochs\?"),
+        ("seed: 0\ndataset", "sede: 0\ndataset", r"sede is not a key of conf/; did you mean seed\?"),
+        ("lr: 0.003", "lr: 0", r"optimizer\.lr must be a number above 0, but it is 0"),
+        ("epochs: 30", "epochs: many", r"training\.epochs: Value 'many' of type 'str' could not be converted to Integer"),
+        (
+            "name: cnn\n  _target_",
+            "name: vgg99\n  _target_",
+            r"conf/ can't be composed: .*'model/vgg99' Available options in 'model': .*cnn.*lenet",
+        ),
+        ("epochs: 30", "epochs: [30", r"params\.yaml is not readable YAML: "),
+    ],
+)
+def test_an_edit_that_can_t_be_stops_and_all_files_stay(old: str, new: str, message: str, project: Copy) -> None:
+    project.write(LOCAL, HEAD + "# mine\ntraining: {batch_size: 8}\n")
+    project.edit("params.yaml", old, new)
+    refused(project, message)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        (LOCAL, HEAD + "trainig: {epochs: 3}\n", r"trainig\.epochs is not a key of conf/; did you mean training\.epochs\?"),
+        (LOCAL, HEAD + "defaults:\n  - override /model: vgg99\n", r"conf/ can't be composed: .*vgg99"),
+        (LOCAL, HEAD + "seed: ${no.where}\n", r"an interpolation refers to nothing"),
+        (LOCAL, "seed: 1\n", r"must begin with the line `# @package _global_`"),
+        ("conf/model/cnn.yaml", "name: [cnn\n", r"conf/ can't be composed: "),
+        ("params.yaml", "- a\n", r"params\.yaml must hold a mapping of keys to values, not a ListConfig"),
+        ("conf.lock", "a: 1\n", r"conf\.lock is not one that `dvc repro` wrote; `git checkout conf\.lock` brings it back"),
+        (
+            "params.yaml",
+            "a: 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n",
+            r"params\.yaml holds conflict markers of a merge.*`git checkout --theirs",
+        ),
+        ("conf.lock", "a: 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n", r"conf\.lock holds conflict markers of a merge.*settle conf/ first"),
+    ],
+)
+def test_a_broken_file_stops_and_all_files_stay(path: str, text: str, message: str, project: Copy) -> None:
+    project.write(path, text)
+    refused(project, message)
+
+
+@pytest.mark.parametrize(("missing", "other"), [("params.yaml", "conf.lock"), ("conf.lock", "params.yaml")])
+@pytest.mark.parametrize("in_experiment", [True, False])
+def test_one_of_the_two_files_alone_is_told_with_two_ways_out(missing: str, other: str, in_experiment: bool, project: Copy) -> None:
+    (project.root / missing).unlink()
+    with pytest.raises(ConfigError, match=rf"{missing} is missing but {other} is there, .*`git checkout {missing}`, .*`rm {other}`"):
+        configure(project.root, in_experiment)
+
+
+def test_changes_that_no_configure_has_lifted_are_listed(project: Copy) -> None:
+    assert unlifted(project.root) == []
+    project.type("training.epochs", 5)
+    assert unlifted(project.root) == ["training.epochs=5"]
+    project.experiment("model=lenet", "optimizer.lr=0.5")
+    assert unlifted(project.root) == ["model=lenet", "optimizer.lr=0.5"]
+    project.configure()
+    assert unlifted(project.root) == []
+    (project.root / "conf.lock").unlink()
+    assert unlifted(project.root) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "expected"),
+    [
+        ({"a": {"b": 1}}, {"a": {"b": 1}}, {}),
+        ({"a": {"b": 2}}, {"a": {"b": 1}}, {"a.b": 2}),
+        ({"a": True}, {"a": 1}, {"a": True}),
+        ({}, {"a": 1}, {"a": None}),
+        ({"a": None}, {"a": {"b": 1}}, {"a": None}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": {"b": 1}}),
+        ({"a": [1, 2]}, {"a": [2, 1]}, {"a": [1, 2]}),
+        ({"skipped": 1, "a": {"skipped": 2, "b": 1}}, {"a": {"b": 1}}, {"a.skipped": 2}),
+    ],
+)
+def test_differences_are_the_smallest_nodes_that_changed(new: Tree, old: Tree, expected: Tree) -> None:
+    assert difference(new, old, skip={"skipped"}) == expected
+
+
+def test_told_changes_name_keys_that_came_and_went() -> None:
+    assert changes_told({"a": 1, "b": {"c": 2}}, {"a": 1, "d": 3}) == ["params.yaml: d: (none) -> 3", "params.yaml: b.c: 2 -> (none)"]

@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.composition import read_yaml
+from pipeline.config.errors import ConfigError
+from pipeline.config.overrides import Overrides
+
+TEXT = """\
+# @package _global_
+# my notes
+defaults:
+  - override /model: lenet # small enough
+
+# a slower start
+optimizer:
+  lr: 1e-4 # tried 1e-3
+  weight_decay: 0
+training: {epochs: 3}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "local" / "overrides.yaml"
+
+
+@pytest.fixture
+def overrides(path: Path) -> Overrides:
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    return Overrides.read(path)
+
+
+def test_choices_and_values_are_read(overrides: Overrides) -> None:
+    assert overrides.choices == {"model": "lenet"}
+    assert set(overrides.values) == {"optimizer", "training"}
+
+
+def test_without_a_file_nothing_is_overridden_and_none_is_written(path: Path) -> None:
+    overrides = Overrides.read(path)
+    assert (overrides.choices, overrides.values) == ({}, {})
+    overrides.write()
+    assert not path.exists()
+
+
+def test_a_new_file_begins_with_its_package_and_what_it_is(path: Path) -> None:
+    overrides = Overrides.read(path)
+    overrides.set("training.epochs", 3)
+    overrides.choose("model", "lenet")
+    overrides.write()
+    assert path.read_text().startswith("# @package _global_\n# What this working copy changes")
+    assert read_yaml(path) == {"defaults": [{"override /model": "lenet"}], "training": {"epochs": 3}}
+    assert Overrides.read(path).choices == {"model": "lenet"}
+
+
+def test_comments_and_order_survive_a_change(overrides: Overrides, path: Path) -> None:
+    overrides.set("optimizer.weight_decay", 0.5)
+    overrides.set("seed", 4)
+    overrides.write()
+    text = path.read_text()
+    assert text == TEXT.replace("weight_decay: 0\n", "weight_decay: 0.5\n") + "seed: 4\n"
+
+
+def test_writing_what_was_read_changes_nothing(overrides: Overrides, path: Path) -> None:
+    overrides.write()
+    assert path.read_text() == TEXT
+
+
+def test_another_choice_drops_the_values_of_the_old_one_and_no_others(overrides: Overrides) -> None:
+    assert overrides.choose("optimizer", "sgd") == ["optimizer.lr", "optimizer.weight_decay"]
+    assert overrides.choices == {"model": "lenet", "optimizer": "sgd"}
+    assert set(overrides.values) == {"training"}
+
+
+def test_the_same_choice_again_drops_nothing(overrides: Overrides) -> None:
+    overrides.set("model.filters", [4, 8])
+    assert overrides.choose("model", "lenet") == []
+    assert overrides.choices == {"model": "lenet"}
+    assert overrides.choose("model", "cnn") == ["model.filters"]
+    assert overrides.choices == {"model": "cnn"}
+
+
+def test_the_last_value_s_removal_removes_its_mapping_and_the_file(path: Path) -> None:
+    overrides = Overrides.read(path)
+    overrides.set("training.epochs", 3)
+    overrides.write()
+    overrides.remove("training.epochs")
+    overrides.write()
+    assert not path.exists()
+
+
+def refuse(text: str) -> None:
+    assert "seed: 4" in text
+    raise ConfigError
+
+
+def test_a_trial_that_fails_leaves_the_file_as_it_was(overrides: Overrides, path: Path) -> None:
+    overrides.set("seed", 4)
+    with pytest.raises(ConfigError), overrides.on_trial():
+        refuse(path.read_text())
+    assert path.read_text() == TEXT
+
+
+def test_a_trial_that_fails_leaves_no_new_file(path: Path) -> None:
+    overrides = Overrides.read(path)
+    overrides.set("seed", 4)
+    with pytest.raises(KeyboardInterrupt), overrides.on_trial():
+        raise KeyboardInterrupt
+    assert not path.exists()
+
+
+def test_a_trial_that_passes_keeps_the_change(overrides: Overrides, path: Path) -> None:
+    overrides.set("seed", 4)
+    with overrides.on_trial():
+        pass
+    assert "seed: 4" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# @package _global_\na: [1", r"conf/local/overrides\.yaml is not readable YAML: "),
+        ("# @package _global_\na: 1\na: 2\n", r"conf/local/overrides\.yaml is not readable YAML: .*duplicate key"),
+        (
+            "# @package _global_\n- a\n",
+            r"conf/local/overrides\.yaml must hold a mapping of keys to values; to override nothing, delete the file",
+        ),
+        ("# @package _global_\n", r"must hold a mapping of keys to values; to override nothing, delete the file"),
+        ("seed: 1\n", r"conf/local/overrides\.yaml must begin with the line `# @package _global_`, or its keys end up under `local`"),
+    ],
+)
+def test_a_file_that_hydra_would_not_take_is_told(text: str, message: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        Overrides.read(path)

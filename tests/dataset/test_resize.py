@@ -1,0 +1,210 @@
+import copy
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config.errors import DataError
+from pipeline.config.schema import Config
+from pipeline.dataset import resize as module
+from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.readers import ALL, Item
+from pipeline.dataset.resize import fit, prepare, resize
+from tests.samples import colour, encoded, write_idx_split
+
+# file name -> bytes; what can be read on the left, and why not on the right
+GOOD = {
+    "gray.png": encoded(Image.new("L", (20, 10), 90), "PNG"),
+    "cmyk.jpg": encoded(Image.new("CMYK", (10, 20), (0, 90, 90, 0)), "JPEG"),
+    "palette.png": encoded(Image.new("RGBA", (9, 9), (0, 200, 0, 90)).convert("P"), "PNG"),
+    "turned.jpg": encoded(colour(30, 10), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+    "wrong_extension.jpg": encoded(colour(12, 12), "PNG"),
+    "no_extension": encoded(colour(12, 13), "BMP"),
+}
+BAD = {
+    "cut.jpg": (encoded(colour(40, 40), "JPEG")[:400], "damaged: "),
+    "notes.txt": (b"buy milk", "not an image"),
+    "page.jpg": (b"<html>404</html>", "a web page, not an image"),
+    "zero.png": (b"", "the file is empty"),
+    "deep.png": (encoded(Image.new("I;16", (8, 8), 40_000), "PNG"), "more than 8 bits per channel"),
+}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty photos of two classes, odd ones that can be used, and files that can't."""
+    top = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (top / name).mkdir()
+        for i in range(20):
+            pixels = rng.integers(0, 256, (*rng.integers(10, 30, 2), 3), dtype=np.uint8)
+            (top / name / f"{i:02}.png").write_bytes(encoded(Image.fromarray(pixels), "PNG"))
+    for name, data in GOOD.items():
+        (top / "cat" / name).write_bytes(data)
+    for name, (data, _) in BAD.items():
+        (top / "dog" / name).write_bytes(data)
+    return top
+
+
+@pytest.fixture(scope="module")
+def photos(config: Callable[..., Config]) -> Config:
+    cfg = config("dataset=folder", "resize.size=8", "resize.max_refused=0.2")
+    cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def resized(raw: Path, photos: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("resized")
+    resize(photos, raw, folder)
+    return folder
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "images.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_file_has_a_row_and_every_refused_one_a_reason(raw: Path, resized: Path) -> None:
+    rows = {row["path"]: row for row in table(resized)}
+    assert set(rows) == {str(path.relative_to(raw)) for path in raw.rglob("*") if path.is_file()}
+    refused = {path: row["reason"] for path, row in rows.items() if row["status"] == "refused"}
+    assert set(refused) == {f"dog/{name}" for name in BAD}
+    for name, (_, reason) in BAD.items():
+        assert refused[f"dog/{name}"].startswith(reason)
+    assert all(row["status"] == "used" and not row["reason"] and row["split"] for path, row in rows.items() if path not in refused)
+
+
+def test_a_row_holds_the_size_of_the_upright_source_and_its_class(resized: Path) -> None:
+    rows = {row["path"]: row for row in table(resized)}
+    assert (rows["cat/gray.png"]["width"], rows["cat/gray.png"]["height"]) == ("20", "10")
+    assert (rows["cat/turned.jpg"]["width"], rows["cat/turned.jpg"]["height"]) == ("10", "30")
+    assert rows["cat/turned.jpg"]["class"] == "cat"
+
+
+def test_rows_and_packed_images_stand_in_the_same_order(raw: Path, resized: Path) -> None:
+    for split in ("train", "validation", "test"):
+        rows = [row for row in table(resized) if row["split"] == split]
+        images, labels = np.load(resized / f"{split}.npy"), np.load(resized / f"{split}_labels.npy")
+        assert [row["class"] for row in rows] == [["cat", "dog"][label] for label in labels]
+        for row, image in zip(rows, images, strict=True):
+            np.testing.assert_array_equal(prepare(Item("", "cat", ALL, raw / row["path"]), 8, 3, "stretch").pixels, image)
+
+
+def test_the_manifest_tells_what_was_written(resized: Path, photos: Config) -> None:
+    manifest = Manifest.read(resized)
+    assert manifest.classes == ["cat", "dog"]
+    assert (manifest.image_shape, manifest.method, manifest.refused) == ((8, 8, 3), "stretch", len(BAD))
+    images = {split: np.load(resized / f"{split}.npy") for split in manifest.counts}
+    assert {split: manifest.images(split) for split in images} == {split: len(array) for split, array in images.items()}
+    assert sum(map(len, images.values())) == 40 + len(GOOD)
+    np.testing.assert_allclose(manifest.mean, (images["train"] / 255).mean(axis=(0, 1, 2)), atol=1e-6)
+    np.testing.assert_allclose(manifest.std, (images["train"] / 255).std(axis=(0, 1, 2)), atol=1e-6)
+    manifest.require(photos)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_the_result_is_the_same_whatever_the_number_of_processes(
+    cores: int, raw: Path, photos: Config, resized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(module, "CHUNK", 4)
+    resize(photos, raw, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in resized.iterdir())
+    for path in resized.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_too_many_unusable_files_stop_the_stage_and_the_first_is_named(raw: Path, photos: Config, tmp_path: Path) -> None:
+    strict = copy.deepcopy(photos)
+    strict.resize.max_refused = 0.05
+    with pytest.raises(
+        DataError,
+        match=r"5 of 51 files can't be used, more than resize.max_refused=0.05 allows; the first is dog/cut.jpg: damaged: .*raise",
+    ):
+        resize(strict, raw, tmp_path)
+    assert [row["path"] for row in table(tmp_path) if row["reason"]] == sorted(f"dog/{name}" for name in BAD)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.fixture
+def packed_raw(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_idx_split(tmp_path / "raw", "train", rng.integers(0, 256, (60, 6, 6), dtype=np.uint8), [0, 1, 2] * 20)
+    return tmp_path / "raw"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_packed_gray_images_have_the_channels_that_the_config_asks_for(
+    channels: int, cfg: Config, packed_raw: Path, tmp_path: Path
+) -> None:
+    cfg.dataset.splits, cfg.dataset.channels = None, channels
+    cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
+    assert resize(cfg, packed_raw, tmp_path).image_shape == (8, 8, channels)
+    images = np.load(tmp_path / "train.npy")
+    assert (images == images[..., :1]).all()
+    assert images.std() > 40
+
+
+def test_a_class_without_images_in_a_split_stops_the_stage(cfg: Config, packed_raw: Path, tmp_path: Path) -> None:
+    cfg.dataset.splits, cfg.dataset.split.validation = None, 0
+    with pytest.raises(DataError, match="class top has no images in the validation split"):
+        resize(cfg, packed_raw, tmp_path)
+
+
+def test_the_contact_sheet_shows_a_row_per_class(resized: Path) -> None:
+    with Image.open(resized / "contact_sheet.png") as sheet:
+        assert (sheet.mode, sheet.size) == ("RGB", (10 * 10 * 8, 2 * 10 * 8))  # 10 images of 8 + 2 pixels, 8-fold
+        first = np.load(resized / "train.npy")[0]
+        assert sheet.getpixel((8, 8)) == tuple(first[0, 0].tolist())
+
+
+def halves(height: int, width: int) -> np.ndarray:
+    """An image whose left half is 0 and right half 200, in two channels and in none."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, width // 2 :, :2] = 200
+    return image
+
+
+@pytest.mark.parametrize("method", ["stretch", "letterbox", "crop"])
+@pytest.mark.parametrize("shape", [(8, 32), (32, 8), (5, 5), (1, 40), (40, 1), (3, 7)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_method_gives_squares_of_the_size(method: str, shape: tuple[int, int], channels: int) -> None:
+    image = fit(halves(*shape)[..., :channels], 16, method)
+    assert image.shape == (16, 16, channels)
+    assert image.dtype == np.uint8
+
+
+def test_stretch_fills_the_square_with_the_whole_image() -> None:
+    np.testing.assert_array_equal(fit(halves(8, 32), 8, "stretch"), halves(8, 8))
+
+
+def test_letterbox_keeps_the_proportions_between_black_bars() -> None:
+    image = fit(np.full((8, 32, 1), 200, np.uint8), 16, "letterbox")[..., 0]
+    assert (image[6:10] == 200).all()
+    assert (image[:6] == 0).all()
+    assert (image[10:] == 0).all()
+
+
+def test_crop_keeps_the_middle_square() -> None:
+    image = np.zeros((8, 32, 1), np.uint8)
+    image[:, 12:20] = 200
+    assert (fit(image, 16, "crop") == 200).all()
+    assert (fit(image.transpose(1, 0, 2), 16, "crop") == 200).all()
+
+
+def test_shrinking_averages_so_that_fine_stripes_become_gray() -> None:
+    stripes = np.zeros((32, 32, 1), np.uint8)
+    stripes[:, ::4] = 200  # which bilinear sampling would miss
+    assert (fit(stripes, 8, "stretch") == 50).all()
+
+
+def test_an_image_of_the_right_size_stays_as_it_is() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for method in ("stretch", "letterbox", "crop"):
+        np.testing.assert_array_equal(fit(image, 8, method), image)

@@ -1,0 +1,150 @@
+import dataclasses
+import json
+import pickle
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from pipeline.bundle import Bundle, Predictor, make_network, write_bundle
+from pipeline.config.errors import ConfigError, DataError
+from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
+
+FILES = ["bundle.json", "history.csv", "weights.safetensors"]
+
+
+def written(bundle: Bundle, folder: Path) -> str:
+    folder.mkdir()
+    return write_bundle(folder, bundle.network, bundle.manifest, bundle.config, bundle.validation, bundle.history)
+
+
+def flip_byte(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def rewrite(folder: Path, change: Callable[[dict], None]) -> None:
+    """Change bundle.json, its checksum of the weights kept right."""
+    tree = json.loads((folder / "bundle.json").read_text())
+    change(tree)
+    (folder / "bundle.json").write_text(json.dumps(tree))
+
+
+def test_a_bundle_is_read_as_it_was_written(bundle: Bundle, small_config: Config, manifest: Manifest) -> None:
+    assert bundle.manifest == manifest
+    assert bundle.config["model"] == small_config.model
+    assert bundle.config["training"]["epochs"] == 3
+    assert bundle.validation == bundle.history[0]
+    assert [row["epoch"] for row in bundle.history] == [1, 2]
+    torch.manual_seed(0)
+    fresh = make_network(small_config.model, manifest).state_dict()
+    assert all(torch.equal(fresh[name], value) for name, value in bundle.network.state_dict().items())
+    assert bundle.parameters == sum(value.numel() for value in fresh.values())
+
+
+def test_equal_work_has_equal_bytes(bundle: Bundle, tmp_path: Path) -> None:
+    assert written(bundle, tmp_path / "one") == written(bundle, tmp_path / "two") == Bundle.read(tmp_path / "two").digest
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == FILES
+    for name in FILES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_other_weights_have_another_digest(bundle: Bundle, tmp_path: Path) -> None:
+    with torch.no_grad():
+        next(bundle.network.parameters()).flatten()[0] += 1
+    assert written(bundle, tmp_path / "other") != bundle.digest
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_flipped_byte_in_the_weights_is_refused(place: int, bundle_folder: Path) -> None:
+    flip_byte(bundle_folder / "weights.safetensors", place)
+    with pytest.raises(DataError, match=r"weights.safetensors is damaged: sha256 \w{64}, expected \w{64}; restore it with `dvc checkout`"):
+        Bundle.read(bundle_folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_told_with_the_command(name: str, bundle_folder: Path) -> None:
+    (bundle_folder / name).unlink()
+    with pytest.raises(DataError, match=rf"there is no trained network in .*bundle: {name} is missing; train one with `dvc repro`"):
+        Bundle.read(bundle_folder)
+
+
+def test_a_bundle_is_read_without_pickle(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("unpickled")
+
+    for owner, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
+        monkeypatch.setattr(owner, name, refused)
+    Bundle.read(bundle_folder)
+
+
+class Payload:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_in_place_of_the_weights_is_not_run(bundle_folder: Path, tmp_path: Path) -> None:
+    data = pickle.dumps(Payload(tmp_path / "ran"))
+    (bundle_folder / "weights.safetensors").write_bytes(data)
+    rewrite(bundle_folder, lambda tree: tree.update(weights_sha256=sha256(data).hexdigest()))
+    with pytest.raises(SafetensorError):
+        Bundle.read(bundle_folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_bundle_that_names_other_code_than_a_network_is_refused(bundle_folder: Path) -> None:
+    rewrite(bundle_folder, lambda tree: tree["config"]["model"].update(_target_="os.system"))
+    with pytest.raises(ConfigError, match="Nothing was imported"):
+        Bundle.read(bundle_folder)
+
+
+def test_other_images_than_those_of_the_training_are_refused(bundle: Bundle, manifest: Manifest) -> None:
+    bundle.require(manifest)
+    with pytest.raises(
+        DataError,
+        match=rf"the network was trained on mnist with data digest {manifest.data_digest[:12]}, "
+        "the prepared images are cats with 000000000000; run `dvc repro`, or give the run's own folder as hydra.run.dir",
+    ):
+        bundle.require(dataclasses.replace(manifest, dataset="cats", data_digest="0" * 64))
+
+
+def test_the_network_is_in_evaluation_mode(bundle: Bundle) -> None:
+    assert not any(module.training for module in bundle.network.modules())
+    assert not any(module.training for module in bundle.predictor().modules())
+
+
+def test_a_predictor_turns_pixels_into_probabilities_that_sum_to_1(bundle: Bundle, prepared: Path) -> None:
+    images = torch.from_numpy(np.load(prepared / "test.npy"))
+    predictor = bundle.predictor()
+    with torch.no_grad():
+        probabilities = predictor(images)
+        torch.testing.assert_close(probabilities, predictor.scores(images).softmax(dim=1))
+    assert probabilities.shape == (6, 3)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(6))
+
+
+def test_a_predictor_normalises_by_the_manifest(bundle: Bundle, manifest: Manifest) -> None:
+    predictor = Predictor(torch.nn.Flatten(), manifest)
+    pixels = torch.full((1, 8, 8, 1), 51, dtype=torch.uint8)
+    torch.testing.assert_close(predictor.scores(pixels)[0, 0].item(), (0.2 - manifest.mean[0]) / manifest.std[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_is_built_for_the_data(small_config: Config, manifest: Manifest) -> None:
+    other = dataclasses.replace(manifest, classes=["a", "b", "c", "d"], image_shape=(12, 12, 3))
+    assert make_network(small_config.model, other)(torch.zeros(2, 3, 12, 12)).shape == (2, 4)
+
+
+def test_a_history_whose_first_epoch_lacks_a_metric_keeps_the_later_ones(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "gaps").mkdir()
+    history = [{"epoch": 1.0}, {"epoch": 2.0, "late": 0.5}]
+    write_bundle(tmp_path / "gaps", bundle.network, bundle.manifest, bundle.config, {}, history)
+    assert Bundle.read(tmp_path / "gaps").history == history

@@ -1,0 +1,170 @@
+"""What is killed, diverges or can't work fails truly: an exit code, one line, no second writer, and DVC does not call it done."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.project import Project, environment, small_project
+
+STAGE = "pipeline.stage.train"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project with prepared images and a training that takes minutes unless it is stopped."""
+    project = small_project(tmp_path_factory.mktemp("faults") / "project")
+    project.edit("conf/training/default.yaml", "epochs: 1", "epochs: 5000")
+    project.repro("resize")
+    return project
+
+
+@pytest.fixture
+def project(prepared: Project, tmp_path: Path) -> Iterator[Project]:
+    copy = prepared.copy(tmp_path / "project")
+    yield copy
+    for process in stage_processes(copy):
+        process.kill()
+
+
+def stage_processes(project: Project) -> list[psutil.Process]:
+    """Return the training processes of this project."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if STAGE in process.cmdline() and Path(process.cwd()) == project.root and "python" in process.name():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def start(project: Project, *command: str) -> subprocess.Popen[str]:
+    """Start a command in a session of its own, as a terminal does."""
+    return subprocess.Popen(
+        command, cwd=project.root, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def training_under_way(project: Project, started: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until an epoch has been trained; return the stage's process."""
+    assert started.stdout
+    for line in started.stdout:
+        if line.startswith("epoch"):
+            return stage_processes(project)[0]
+    raise AssertionError("the training ended")
+
+
+def gone(process: psutil.Process, seconds: float = 20) -> bool:
+    try:
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+def is_done(project: Project) -> bool:
+    """Tell whether DVC takes the training for done."""
+    return "train:" not in project.ok("dvc", "status").output
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_live_training_with_its_own_exit_code_and_one_line(project: Project, number: int, code: int) -> None:
+    started = start(project, "python", "-m", STAGE)
+    training_under_way(project, started).send_signal(number)
+    output = started.communicate(timeout=30)[0]
+    assert started.returncode == code
+    assert output.splitlines()[-1].startswith(f"train failed: stopped by signal {int(number)}")
+    assert "Traceback" not in output
+
+
+def test_sigterm_to_the_stage_fails_the_repro_and_a_rerun_trains_again(project: Project) -> None:
+    started = start(project, "dvc", "repro", "train")
+    training_under_way(project, started).terminate()
+    output = started.communicate(timeout=30)[0]
+    assert started.returncode != 0
+    assert "exited with 143" in output
+    assert not is_done(project)
+    project.edit("params.yaml", "  epochs: 5000", "  epochs: 1")
+    assert "train" in project.repro("train").stages
+
+
+def test_ctrl_c_in_the_terminal_fails_the_repro(project: Project) -> None:
+    started = start(project, "dvc", "repro", "train")
+    training_under_way(project, started)
+    os.killpg(started.pid, signal.SIGINT)
+    output = started.communicate(timeout=30)[0]
+    assert started.returncode != 0
+    assert "train failed: stopped by signal 2" in output
+    assert not is_done(project)
+
+
+def test_kill_9_of_the_stage_leaves_a_clean_rerun(project: Project) -> None:
+    started = start(project, "dvc", "repro", "train")
+    training_under_way(project, started).kill()
+    started.communicate(timeout=30)
+    assert started.returncode != 0
+    assert not is_done(project)
+    project.edit("params.yaml", "  epochs: 5000", "  epochs: 1")
+    assert "train" in project.repro("train").stages
+    assert is_done(project)
+
+
+def test_kill_9_of_dvc_ends_its_stage_too_so_there_is_no_second_writer(project: Project) -> None:
+    started = start(project, "dvc", "repro", "train")
+    stage = training_under_way(project, started)
+    os.kill(started.pid, signal.SIGKILL)
+    assert gone(stage)
+    started.communicate(timeout=30)
+    assert not is_done(project)
+    project.edit("params.yaml", "  epochs: 5000", "  epochs: 1")
+    assert "train" in project.repro("train").stages
+
+
+def test_a_second_writer_of_the_same_outputs_is_turned_away(project: Project) -> None:
+    started = start(project, "dvc", "repro", "train")
+    training_under_way(project, started)
+    as_dvc_does = {"DVC_STAGE": "train", "DVC_ROOT": str(project.root)}
+    second = project.run("python", "-m", STAGE, "--config-dir", ".", "--config-name", "params", **as_dvc_does)
+    assert second.code == 75
+    assert "another process is writing the outputs of train" in second.output
+    os.killpg(started.pid, signal.SIGKILL)
+    started.communicate()
+
+
+def test_a_learning_rate_of_a_million_fails_with_its_cause(project: Project) -> None:
+    project.edit("conf/optimizer/sgd.yaml", "lr: 0.02", "lr: 1000000.0")
+    project.edit("conf/config.yaml", "optimizer: adamw", "optimizer: sgd")
+    project.edit("conf/config.yaml", "model: cnn", "model: classic")
+    ran = project.run("dvc", "repro", "train")
+    assert ran.code != 0
+    assert "exited with 70" in ran.output
+    assert "train failed: training diverged: the loss" in ran.output
+    assert "try optimizer.lr=" in ran.output
+    assert not is_done(project)
+
+
+def test_an_empty_class_fails_and_names_its_folder(project: Project) -> None:
+    (project.root / "data" / "own" / "triangle").mkdir()
+    (project.root / "data" / "own" / "circle" / "00.png").unlink()
+    ran = project.run("dvc", "repro")
+    assert ran.code != 0
+    assert "exited with 65" in ran.output
+    assert "fetch failed: data/own/triangle is empty" in ran.output
+    (project.root / "data" / "own" / "triangle").rmdir()
+    assert project.repro("resize").stages == ["fetch", "resize"]
+
+
+def test_a_failed_training_is_a_failed_run_in_the_store(project: Project) -> None:
+    started = start(project, "python", "-m", STAGE)
+    training_under_way(project, started).terminate()
+    started.communicate(timeout=30)
+    code = (
+        "import pipeline.tracking.store; from mlflow import MlflowClient;"
+        "print([run.info.status for run in MlflowClient('sqlite:///mlflow.db').search_runs(['1'])])"
+    )
+    assert "['KILLED']" in project.ok("python", "-W", "ignore", "-c", code).output

@@ -1,0 +1,85 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.bundle import Bundle
+from pipeline.dataset.resize import fit
+from pipeline.prediction import Prediction, Unreadable, predict
+from tests.samples import CLASSES, encoded
+
+
+@pytest.fixture
+def photos(prepared: Path, tmp_path: Path) -> list[Path]:
+    """The test images as files of several kinds, and two that are no images."""
+    paths = []
+    for i, image in enumerate(np.load(prepared / "test.npy")):
+        paths.append(tmp_path / f"{i}.{('png', 'bmp', 'tiff')[i % 3]}")
+        Image.fromarray(image[..., 0]).convert("RGB").save(paths[-1])
+    for place, name, data in ((1, "notes.txt", b"buy milk"), (4, "empty.jpg", b"")):
+        (tmp_path / name).write_bytes(data)
+        paths.insert(place, tmp_path / name)
+    return paths
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_every_file_has_one_answer_in_order_whatever_the_batch(batch: int, bundle: Bundle, photos: list[Path]) -> None:
+    answers = list(predict(bundle, photos, batch))
+    assert [answer.path for answer in answers] == photos
+    assert {answer.path.name: answer.reason for answer in answers if isinstance(answer, Unreadable)} == {
+        "notes.txt": "not an image",
+        "empty.jpg": "the file is empty",
+    }
+
+
+def test_a_photo_gets_the_probabilities_that_the_network_gives_its_prepared_image(
+    bundle: Bundle, photos: list[Path], prepared: Path
+) -> None:
+    found = [answer for answer in predict(bundle, photos, 4) if isinstance(answer, Prediction)]
+    with torch.no_grad():
+        expected = bundle.predictor()(torch.from_numpy(np.load(prepared / "test.npy")))
+    np.testing.assert_allclose([answer.probabilities for answer in found], expected, atol=1e-6)
+    assert [answer.label for answer in found] == [CLASSES[i] for i in expected.argmax(dim=1)]
+
+
+def test_larger_colour_photos_are_brought_to_the_network_s_size(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "large.webp"
+    path.write_bytes(encoded(Image.new("RGBA", (90, 50), (9, 200, 9, 100)), "WEBP"))
+    [answer] = predict(bundle, [path], 4)
+    assert isinstance(answer, Prediction)
+    assert sum(answer.probabilities) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["stretch", "letterbox", "crop"])
+def test_photos_are_resized_by_the_method_of_the_training(method: str, bundle: Bundle, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 40, 1), dtype=np.uint8)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "wide.png")
+    trained = replace(bundle, manifest=replace(bundle.manifest, method=method))
+    [answer] = predict(trained, [tmp_path / "wide.png"], 4)
+    assert isinstance(answer, Prediction)
+    with torch.no_grad():
+        expected = bundle.predictor()(torch.from_numpy(fit(pixels, 8, method)[None]))
+    np.testing.assert_allclose([answer.probabilities], expected, atol=1e-6)
+
+
+def test_a_file_named_twice_is_answered_twice(bundle: Bundle, photos: list[Path]) -> None:
+    assert len(list(predict(bundle, [photos[0], photos[0]], 4))) == 2
+
+
+def test_of_no_files_there_are_no_answers(bundle: Bundle) -> None:
+    assert list(predict(bundle, [], 4)) == []
+
+
+def test_answers_are_rows_of_one_table() -> None:
+    read, unread = Prediction(Path("a.jpg"), "b", [0.25, 0.75]), Unreadable(Path("x"), "not an image")
+    assert read.row(["a", "b"]) == ["a.jpg", "b", "0.750000", "0.250000", "0.750000", ""]
+    assert unread.row(["a", "b"]) == ["x", "", "", "", "", "not an image"]
+
+
+def test_answers_are_lines_for_people() -> None:
+    read, unread = Prediction(Path("a.jpg"), "b", [0.25, 0.75]), Unreadable(Path("x"), "not an image")
+    assert read.line(["a", "b"], 6) == "a.jpg   b  0.750   (a 0.250  b 0.750)"
+    assert unread.line(["a", "b"], 6) == "x       not read: not an image"

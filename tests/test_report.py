@@ -1,0 +1,83 @@
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.bundle import Bundle
+from pipeline.config.schema import Config
+from pipeline.report import predicted, write_report
+from tests.samples import CLASSES
+
+
+@pytest.fixture(scope="module")
+def reports(written_bundle: Path, prepared: Path, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reports")
+    write_report(Bundle.read(written_bundle), prepared, folder, small_config.evaluate)
+    return folder
+
+
+@pytest.fixture
+def answers(bundle: Bundle, prepared: Path) -> tuple[list[int], list[int]]:
+    """Actual and predicted labels of the test images."""
+    probabilities = predicted(bundle, np.load(prepared / "test.npy"), 100)
+    return np.load(prepared / "test_labels.npy").tolist(), probabilities.argmax(axis=1).tolist()
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_report_is_six_files(reports: Path) -> None:
+    assert sorted(path.name for path in reports.iterdir()) == [
+        *("classes.csv", "confusion.csv", "curves.csv", "metrics.json", "overview.png", "predictions.csv")
+    ]
+
+
+def test_predictions_do_not_depend_on_the_batch_size(bundle: Bundle, prepared: Path) -> None:
+    images = np.load(prepared / "train.npy")
+    np.testing.assert_allclose(predicted(bundle, images, 5), predicted(bundle, images, 100), atol=1e-6)
+
+
+def test_metrics_hold_the_score_of_each_split(reports: Path, answers: tuple[list[int], list[int]], bundle: Bundle) -> None:
+    metrics = json.loads((reports / "metrics.json").read_text())
+    actual, said = answers
+    assert metrics["test"]["accuracy"] == pytest.approx(np.mean(np.equal(actual, said)), abs=1e-6)
+    assert {split: metrics[split]["images"] for split in ("train", "validation", "test")} == {"train": 12, "validation": 9, "test": 6}
+    assert metrics["model"] == {"parameters": bundle.parameters, "best_epoch": 1}
+
+
+def test_the_tables_tell_of_the_test_images(reports: Path, answers: tuple[list[int], list[int]]) -> None:
+    actual, said = ([CLASSES[label] for label in labels] for labels in answers)
+    assert [(row["actual"], row["predicted"]) for row in rows(reports / "confusion.csv")] == list(zip(actual, said, strict=True))
+    predictions = rows(reports / "predictions.csv")
+    assert [row["predicted"] for row in predictions] == said
+    assert [row["path"] for row in predictions] == [f"test-images-idx3-ubyte.gz#{i}" for i in range(6)]
+    assert all(1 / 3 <= float(row["probability"]) <= 1 for row in predictions)
+
+
+def test_recall_and_precision_are_those_by_hand(reports: Path, answers: tuple[list[int], list[int]]) -> None:
+    actual, said = answers
+    right = Counter(a for a, s in zip(actual, said, strict=True) if a == s)
+    for label, row in enumerate(rows(reports / "classes.csv")):
+        assert (row["class"], row["images"], row["right"]) == (CLASSES[label], "2", str(right[label]))
+        assert float(row["recall"]) == pytest.approx(right[label] / 2, abs=1e-4)
+        if label in said:
+            assert float(row["precision"]) == pytest.approx(right[label] / said.count(label), abs=1e-4)
+        else:
+            assert row["precision"] == ""
+
+
+def test_curves_have_a_row_per_epoch(reports: Path) -> None:
+    [first, second] = rows(reports / "curves.csv")
+    assert (first["epoch"], second["epoch"]) == ("1.0", "2.0")
+    assert (first["train_loss"], first["validation_accuracy"], first["learning_rate"]) == ("1.0", "0.4", "0.003")
+
+
+def test_equal_work_has_equal_reports(reports: Path, bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    write_report(bundle, prepared, tmp_path, cfg.evaluate)
+    for path in reports.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name

@@ -1,0 +1,176 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.bundle import Predictor, make_network
+from pipeline.config.errors import DataError, DivergedError
+from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
+from pipeline.training.fit import Fitted, fit
+
+Train = Callable[..., tuple[nn.Module, Fitted]]
+
+
+@pytest.fixture
+def train(manifest: Manifest, prepared: Path, tmp_path: Path) -> Train:
+    """Trains a fresh network as the stage does."""
+
+    def trained(cfg: Config, images: Path = prepared, on_epoch: Callable = lambda metrics, epoch: None) -> tuple[nn.Module, Fitted]:
+        torch.manual_seed(cfg.seed)
+        network = make_network(cfg.model, manifest)
+        return network, fit(cfg, network, manifest, images, tmp_path / "checkpoints", on_epoch)
+
+    return trained
+
+
+@pytest.fixture
+def misleading(prepared: Path, tmp_path: Path) -> Path:
+    """Prepared images whose validation labels are wrong, so that every epoch of learning makes the validation loss worse."""
+    shutil.copytree(prepared, tmp_path / "misleading")
+    labels = np.load(prepared / "validation_labels.npy")
+    np.save(tmp_path / "misleading" / "validation_labels.npy", (labels + 1) % 3)
+    return tmp_path / "misleading"
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([value.flatten() for value in network.state_dict().values()])
+
+
+def loss(network: nn.Module, manifest: Manifest, prepared: Path, split: str) -> float:
+    images, labels = (torch.from_numpy(np.load(prepared / f"{split}{end}.npy")) for end in ("", "_labels"))
+    with torch.no_grad():
+        return nn.functional.cross_entropy(Predictor(network, manifest).eval().scores(images), labels).item()
+
+
+def test_twelve_images_are_learned_by_heart(cfg: Config, train: Train, manifest: Manifest, prepared: Path) -> None:
+    cfg.training.epochs, cfg.optimizer["lr"], cfg.scheduler["T_max"] = 40, 0.01, 40
+    network, fitted = train(cfg)
+    assert loss(network, manifest, prepared, "train") < 0.02
+    assert loss(network, manifest, prepared, "test") < 0.1
+    assert fitted.best["validation/accuracy"] == 1
+    assert fitted.history[0]["train/loss"] > 0.7
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_seed_does_not(cfg: Config, train: Train) -> None:
+    cfg.augmentation.transforms = {"flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}}
+    first, again = train(cfg), train(cfg)
+    assert torch.equal(weights(first[0]), weights(again[0]))
+    assert first[1] == again[1]
+    cfg.seed += 1
+    assert not torch.equal(weights(first[0]), weights(train(cfg)[0]))
+
+
+@pytest.mark.parametrize("chance", ["order", "augmentation", "dropout"])
+def test_the_seed_decides_every_chance_beside_the_first_weights(
+    chance: str, cfg: Config, manifest: Manifest, prepared: Path, tmp_path: Path
+) -> None:
+    if chance == "augmentation":
+        cfg.augmentation.transforms = {"flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}}
+    if chance != "dropout":
+        cfg.model["layers"]["dropout"] = None
+    cfg.training.batch_size = 4 if chance == "order" else 12  # all in one batch: the order makes no difference
+
+    def from_equal_weights(seed: int) -> Tensor:
+        torch.manual_seed(0)
+        network = make_network(cfg.model, manifest)
+        cfg.seed = seed
+        fit(cfg, network, manifest, prepared, tmp_path / "checkpoints", lambda *_: None)
+        return weights(network)
+
+    assert (from_equal_weights(0) - from_equal_weights(1)).abs().max() > 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork")
+def test_loader_workers_change_no_weight(cfg: Config, train: Train) -> None:
+    cfg.training.epochs = 1
+    alone = weights(train(cfg)[0])
+    cfg.training.workers = 1
+    assert torch.equal(weights(train(cfg)[0]), alone)
+
+
+def test_every_epoch_is_told_and_kept_in_the_history(cfg: Config, train: Train) -> None:
+    told: list[int] = []
+    _, fitted = train(cfg, on_epoch=lambda metrics, epoch: told.append(epoch))
+    assert told == [1, 2, 3] == [row["epoch"] for row in fitted.history]
+    names = {"epoch", "learning_rate", *(f"{split}/{metric}" for split in ("train", "validation") for metric in ("loss", "accuracy"))}
+    assert set(fitted.history[0]) == names
+
+
+def test_the_learning_rate_follows_the_schedule_by_the_epoch(cfg: Config, train: Train) -> None:
+    cfg.scheduler = {"name": "step", "_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5}
+    rate = cfg.optimizer["lr"]
+    assert [row["learning_rate"] for row in train(cfg)[1].history] == [rate, rate / 2, rate / 4]
+
+
+@pytest.mark.parametrize(("monitor", "select"), [("validation/loss", min), ("validation/accuracy", max)])
+def test_the_kept_weights_are_those_of_the_best_epoch(
+    monitor: str, select: Callable, cfg: Config, train: Train, manifest: Manifest, misleading: Path
+) -> None:
+    cfg.training.monitor, cfg.training.epochs, cfg.optimizer["lr"], cfg.training.patience = monitor, 6, 0.01, None
+    network, fitted = train(cfg, misleading)
+    assert len(fitted.history) == 6
+    assert fitted.best[monitor] == select(row[monitor] for row in fitted.history)
+    assert fitted.best["epoch"] < 6
+    assert loss(network, manifest, misleading, "validation") == pytest.approx(fitted.best["validation/loss"], abs=1e-4)
+    assert loss(network, manifest, misleading, "validation") != pytest.approx(fitted.history[-1]["validation/loss"], abs=0.01)
+
+
+def test_of_equally_good_epochs_the_first_is_kept(cfg: Config, train: Train, manifest: Manifest, prepared: Path) -> None:
+    cfg.training.monitor, cfg.training.epochs, cfg.optimizer["lr"], cfg.training.patience = "validation/accuracy", 12, 0.01, None
+    network, fitted = train(cfg)
+    perfect = [row["epoch"] for row in fitted.history if row["validation/accuracy"] == 1]
+    assert len(perfect) > 1
+    assert fitted.best["epoch"] == perfect[0]
+    assert loss(network, manifest, prepared, "validation") == pytest.approx(fitted.best["validation/loss"], abs=1e-4)
+
+
+def test_training_stops_when_patience_ends(cfg: Config, train: Train, misleading: Path) -> None:
+    cfg.training.epochs, cfg.optimizer["lr"], cfg.training.patience = 30, 0.02, 2
+    _, fitted = train(cfg, misleading)
+    assert len(fitted.history) == fitted.best["epoch"] + 2 < 30
+
+
+def test_the_folder_of_checkpoints_is_removed_also_what_an_earlier_training_left(cfg: Config, train: Train, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch=99.ckpt").write_text("old")
+    train(cfg)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_the_network_ends_on_the_cpu_with_gradients_and_in_float32(cfg: Config, train: Train) -> None:
+    network, _ = train(cfg)
+    assert {(parameter.device.type, parameter.dtype) for parameter in network.parameters()} == {("cpu", torch.float32)}
+
+
+def test_a_far_too_high_learning_rate_is_told_with_a_lower_one(cfg: Config, train: Train, tmp_path: Path) -> None:
+    cfg.optimizer = {"name": "sgd", "_target_": "torch.optim.SGD", "lr": 1e6, "momentum": 0.9}
+    with pytest.raises(DivergedError, match=r"training diverged: .*The learning rate was 1e\+06; try optimizer\.lr=100000"):
+        train(cfg)
+    assert list(tmp_path.rglob("*.ckpt")) == []
+
+
+def test_a_loss_that_is_no_number_stops_at_its_step(cfg: Config, train: Train, tmp_path: Path) -> None:
+    cfg.optimizer = {"name": "sgd", "_target_": "torch.optim.SGD", "lr": 1e30}
+    with pytest.raises(DivergedError, match=r"the loss became (nan|inf) at step [12]\. The learning rate was 1e\+30"):
+        train(cfg)
+    assert list(tmp_path.rglob("*.ckpt")) == []
+
+
+def test_a_finite_loss_far_above_guessing_stops_after_its_epoch(cfg: Config, train: Train) -> None:
+    cfg.training.divergence, cfg.optimizer["lr"] = 1.001, 2
+    with pytest.raises(DivergedError, match=r"the loss of epoch 1 is [\d.e+]+, guessing would be far below 1\.1"):
+        train(cfg)
+
+
+@pytest.mark.filterwarnings("ignore:Total length of .* across ranks is zero")
+def test_without_training_images_there_is_no_training(cfg: Config, train: Train, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "empty")
+    np.save(tmp_path / "empty" / "train.npy", np.zeros((0, 8, 8, 1), np.uint8))
+    np.save(tmp_path / "empty" / "train_labels.npy", np.zeros(0, np.int64))
+    with pytest.raises(DataError, match="no training step was made: 12 training images in batches of 4"):
+        train(cfg, tmp_path / "empty")
