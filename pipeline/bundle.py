@@ -1,4 +1,4 @@
-"""CONTRACT 2: a trained network that can be used anywhere: weights.safetensors, bundle.json, history.csv.
+"""CONTRACT 2: a trained network that can be used anywhere: weights.safetensors, bundle.json, history.csv, filters.npy.
 
 A function of (config, data, code) alone: equal work has equal bytes, so no time, run id or path stands in it."""
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -21,7 +23,10 @@ from pipeline.dataset.normalise import normalised
 # The config nodes that a training depends on, beside what made the data (which the manifest holds).
 TRAINED_WITH = ("seed", "model", "augmentation", "optimizer", "scheduler", "loss", "training")
 
+FILES = ("bundle.json", "weights.safetensors", "history.csv", "filters.npy")
+
 History = list[dict[str, float]]  # one row an epoch: metric -> value
+Filters = NDArray[np.float32]  # (epochs + 1, out, in, kh, kw): the first convolution's, before training and after each epoch
 
 
 def make_network(model: dict[str, Any], manifest: Manifest) -> nn.Module:
@@ -63,11 +68,17 @@ class Bundle:
     config: dict[str, Any]  # what it was trained with
     validation: dict[str, float]  # of the kept epoch
     history: History
+    filters: Filters | None  # None: the network has no convolution
     digest: str  # sha256 of weights and description: the name of this piece of work
 
     @property
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept, from 1."""
+        return int(self.validation["epoch"])
 
     def predictor(self) -> Predictor:
         return Predictor(self.network, self.manifest).eval()
@@ -84,7 +95,7 @@ class Bundle:
     @classmethod
     def read(cls, folder: Path) -> "Bundle":
         """Load a bundle without running code from it; raises DataError when there is none or it is damaged."""
-        description, weights, table = (folder / name for name in ("bundle.json", "weights.safetensors", "history.csv"))
+        description, weights, table, pictured = (folder / name for name in FILES)
         for path in (description, weights, table):
             if not path.exists():
                 raise DataError(f"there is no trained network in {folder}: {path.name} is missing; train one with `dvc repro`")
@@ -96,11 +107,18 @@ class Bundle:
         network.load_state_dict(load_file(weights))
         with table.open() as stream:
             history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
-        return cls(network.eval(), manifest, tree["config"], tree["validation"], history, sha256(description))
+        filters = np.load(pictured, allow_pickle=False) if pictured.exists() else None
+        return cls(network.eval(), manifest, tree["config"], tree["validation"], history, filters, sha256(description))
 
 
 def write_bundle(
-    folder: Path, network: nn.Module, manifest: Manifest, config: dict[str, Any], validation: dict[str, float], history: History
+    folder: Path,
+    network: nn.Module,
+    manifest: Manifest,
+    config: dict[str, Any],
+    validation: dict[str, float],
+    history: History,
+    filters: Filters | None,
 ) -> str:
     """Write a bundle; return its digest."""
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "weights.safetensors")
@@ -115,4 +133,6 @@ def write_bundle(
         table = csv.DictWriter(stream, list(dict.fromkeys(key for row in history for key in row)), lineterminator="\n")
         table.writeheader()
         table.writerows(history)
+    if filters is not None:
+        np.save(folder / "filters.npy", filters)
     return sha256(folder / "bundle.json")

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipeline.analysis.figures import Example, overview
-from pipeline.analysis.filters import filter_mosaic, first_convolution
-from pipeline.analysis.scores import Labels, Probabilities, Score, confusion, hardest, score
+from pipeline.analysis.figures.overview import overview
+from pipeline.analysis.filters import colour_limit, filter_mosaic
+from pipeline.analysis.scores import Labels, Score, confusion, hardest, score
+from pipeline.answers import Answers, answers
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Evaluate
 from pipeline.dataset.manifest import SPLITS
@@ -20,45 +20,31 @@ from pipeline.dataset.manifest import SPLITS
 def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate) -> dict[str, Score]:
     """Write every file of reports/; return split -> score."""
     classes = bundle.manifest.classes
-    scores: dict[str, Score] = {}
-    for split in SPLITS:  # the test split last, so that its predictions are at hand below
-        images = np.load(prepared / f"{split}.npy", mmap_mode="r")
-        labels: Labels = np.load(prepared / f"{split}_labels.npy")
-        probabilities = predicted(bundle, images, config.batch_size)
-        scores[split] = score(labels, probabilities, config.confidence)
-    predictions = probabilities.argmax(axis=1)
-    table = confusion(labels, predictions, len(classes))
+    told = {split: answers(bundle, prepared, split, config.batch_size) for split in SPLITS}
+    scores = {split: score(given.labels, given.probabilities, config.confidence) for split, given in told.items()}
+    test = told["test"]
+    table = confusion(test.labels, test.predictions, len(classes))
     _write_metrics(reports / "metrics.json", scores, bundle)
-    _write_confusion(reports / "confusion.csv", labels, predictions, classes)
+    _write_confusion(reports / "confusion.csv", test.labels, test.predictions, classes)
     _write_classes(reports / "classes.csv", table, classes)
     _write_curves(reports / "curves.csv", bundle)
-    _write_predictions(reports / "predictions.csv", prepared, labels, probabilities, classes)
-    shown = hardest(labels, probabilities, config.hardest)
-    convolution = first_convolution(bundle.network)
+    _write_predictions(reports / "predictions.csv", test)
     overview(
         reports / "overview.png",
         f"{bundle.config['model']['name']} on {bundle.manifest.dataset}: test accuracy {scores['test'].accuracy:.4f}",
         bundle.history,
-        int(bundle.validation["epoch"]),
+        bundle.best_epoch,
         table,
         classes,
-        filter_mosaic(convolution) if convolution else None,
-        [Example(images[i], classes[labels[i]], classes[predictions[i]], float(probabilities[i].max())) for i in shown],
+        None if bundle.filters is None else filter_mosaic(bundle.filters[bundle.best_epoch], colour_limit(bundle.filters[0])),
+        test.examples(hardest(test.labels, test.probabilities, config.hardest)),
     )
     return scores
 
 
-def predicted(bundle: Bundle, images: NDArray[np.uint8], batch_size: int) -> Probabilities:
-    """Return (N, classes) probabilities for (N, H, W, C) images."""
-    predictor = bundle.predictor()
-    with torch.inference_mode():
-        batches = [predictor(torch.from_numpy(np.array(images[i : i + batch_size]))) for i in range(0, len(images), batch_size)]
-    return torch.cat(batches).numpy()
-
-
 def _write_metrics(path: Path, scores: dict[str, Score], bundle: Bundle) -> None:
     tree = {split: asdict(score) for split, score in scores.items()}
-    tree["model"] = {"parameters": bundle.parameters, "best_epoch": int(bundle.validation["epoch"])}
+    tree["model"] = {"parameters": bundle.parameters, "best_epoch": bundle.best_epoch}
     path.write_text(json.dumps(tree, indent=2) + "\n")
 
 
@@ -81,13 +67,11 @@ def _write_curves(path: Path, bundle: Bundle) -> None:
     )
 
 
-def _write_predictions(path: Path, prepared: Path, labels: Labels, probabilities: Probabilities, classes: list[str]) -> None:
-    with (prepared / "images.csv").open() as stream:
-        paths = [row["path"] for row in csv.DictReader(stream) if row["split"] == "test"]
-    rows = []
-    for source, label, row in zip(paths, labels, probabilities, strict=True):
-        best = int(row.argmax())
-        rows.append([source, classes[label], classes[best], f"{row[best]:.4f}"])
+def _write_predictions(path: Path, test: Answers) -> None:
+    rows: list[list[object]] = []
+    for i in range(len(test.labels)):
+        example = test.example(i)
+        rows.append([example.source, example.actual, example.predicted, f"{example.probability:.4f}"])
     _write_table(path, ["path", "actual", "predicted", "probability"], rows)
 
 

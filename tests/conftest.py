@@ -84,7 +84,9 @@ def written_bundle(small_config: Config, manifest: Manifest, tmp_path_factory: p
     config = {node: asdict(small_config)[node] for node in TRAINED_WITH}
     metrics = {"train/accuracy": 0.5, "train/loss": 1.0, "validation/accuracy": 0.4, "validation/loss": 1.1, "learning_rate": 0.003}
     history = [{"epoch": epoch, **metrics} for epoch in (1, 2)]
-    write_bundle(folder, network, manifest, config, history[0], history)
+    trained = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)).weight.detach().numpy()
+    filters = np.stack([trained - 0.1, trained, trained + 0.1])  # before training, after each epoch; the first is kept
+    write_bundle(folder, network, manifest, config, history[0], history, filters)
     return folder
 
 

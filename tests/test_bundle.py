@@ -15,12 +15,12 @@ from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 
-FILES = ["bundle.json", "history.csv", "weights.safetensors"]
+FILES = ["bundle.json", "filters.npy", "history.csv", "weights.safetensors"]
 
 
 def written(bundle: Bundle, folder: Path) -> str:
     folder.mkdir()
-    return write_bundle(folder, bundle.network, bundle.manifest, bundle.config, bundle.validation, bundle.history)
+    return write_bundle(folder, bundle.network, bundle.manifest, bundle.config, bundle.validation, bundle.history, bundle.filters)
 
 
 def flip_byte(path: Path, place: int) -> None:
@@ -48,6 +48,17 @@ def test_a_bundle_is_read_as_it_was_written(bundle: Bundle, small_config: Config
     assert bundle.parameters == sum(value.numel() for value in fresh.values())
 
 
+def test_filters_are_read_as_they_were_written(bundle: Bundle) -> None:
+    assert bundle.filters is not None
+    assert bundle.filters.shape == (3, 8, 1, 3, 3)  # before training, after two epochs
+    np.testing.assert_array_equal(bundle.filters[bundle.best_epoch], bundle.network.state_dict()["layers.conv.weight"])
+
+
+def test_a_network_without_convolutions_has_no_filters(bundle: Bundle, tmp_path: Path) -> None:
+    written(dataclasses.replace(bundle, filters=None), tmp_path / "flat")
+    assert Bundle.read(tmp_path / "flat").filters is None
+
+
 def test_equal_work_has_equal_bytes(bundle: Bundle, tmp_path: Path) -> None:
     assert written(bundle, tmp_path / "one") == written(bundle, tmp_path / "two") == Bundle.read(tmp_path / "two").digest
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == FILES
@@ -68,7 +79,7 @@ def test_a_flipped_byte_in_the_weights_is_refused(place: int, bundle_folder: Pat
         Bundle.read(bundle_folder)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "filters.npy"])
 def test_a_missing_file_is_told_with_the_command(name: str, bundle_folder: Path) -> None:
     (bundle_folder / name).unlink()
     with pytest.raises(DataError, match=rf"there is no trained network in .*bundle: {name} is missing; train one with `dvc repro`"):
@@ -146,5 +157,5 @@ def test_a_network_is_built_for_the_data(small_config: Config, manifest: Manifes
 def test_a_history_whose_first_epoch_lacks_a_metric_keeps_the_later_ones(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "gaps").mkdir()
     history = [{"epoch": 1.0}, {"epoch": 2.0, "late": 0.5}]
-    write_bundle(tmp_path / "gaps", bundle.network, bundle.manifest, bundle.config, {}, history)
+    write_bundle(tmp_path / "gaps", bundle.network, bundle.manifest, bundle.config, {}, history, None)
     assert Bundle.read(tmp_path / "gaps").history == history

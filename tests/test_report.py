@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.answers import predicted
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
-from pipeline.report import predicted, write_report
+from pipeline.report import write_report
 from tests.samples import CLASSES
 
 
@@ -35,11 +36,6 @@ def test_the_report_is_six_files(reports: Path) -> None:
     assert sorted(path.name for path in reports.iterdir()) == [
         *("classes.csv", "confusion.csv", "curves.csv", "metrics.json", "overview.png", "predictions.csv")
     ]
-
-
-def test_predictions_do_not_depend_on_the_batch_size(bundle: Bundle, prepared: Path) -> None:
-    images = np.load(prepared / "train.npy")
-    np.testing.assert_allclose(predicted(bundle, images, 5), predicted(bundle, images, 100), atol=1e-6)
 
 
 def test_metrics_hold_the_score_of_each_split(reports: Path, answers: tuple[list[int], list[int]], bundle: Bundle) -> None:

@@ -15,7 +15,8 @@ from tests.project import ROOT
 # A row imports rows below it, never a sibling of another folder in its own row.
 ROWS = (
     ("stage", "command"),
-    ("tracking", "report", "prediction"),
+    ("tracking", "report", "explanation", "prediction"),
+    ("answers",),
     ("training", "bundle"),
     ("analysis",),
     ("model", "dataset"),
@@ -118,7 +119,7 @@ def test_dvcs_run_cache_sees_every_value_of_a_stages_parameters(stage: str) -> N
 
 def test_git_ignores_every_out_also_after_a_failed_stage() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert {f"/{place}" for name, place in OUTS.items() if name != "reports"} <= set(ignored)
+    assert {f"/{place}" for place in OUTS.values() if not place.startswith("reports")} <= set(ignored)
 
 
 def test_params_yaml_is_what_conf_composes_to() -> None:

@@ -1,4 +1,4 @@
-"""Numbers about predictions: accuracy with its interval, confusion matrix, hardest images."""
+"""Numbers about predictions: accuracy with its interval, confusion matrix, hardest images, surest mistakes."""
 
 import math
 from dataclasses import dataclass
@@ -48,3 +48,9 @@ def hardest(labels: Labels, probabilities: Probabilities, most: int) -> NDArray[
     """Return the indices of the images whose true class got the smallest probability: the worst mistakes first."""
     true = probabilities[np.arange(len(labels)), labels]
     return np.argsort(true, kind="stable")[:most]
+
+
+def surest_mistakes(labels: Labels, probabilities: Probabilities, most: int) -> NDArray[np.int64]:
+    """Return the indices of the images that are taken for a wrong class, those first that are so with the highest probability."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]

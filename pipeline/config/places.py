@@ -8,7 +8,7 @@ from pathlib import Path
 WORKSPACE = Path(__file__).resolve().parents[2]  # in a queued experiment: DVC's copy of the project
 
 # What crosses stages, and where DVC's out of it lies.
-OUTS = {"raw": "data/raw", "prepared": "data/prepared", "bundle": "bundle", "reports": "reports"}
+OUTS = {"raw": "data/raw", "prepared": "data/prepared", "bundle": "bundle", "reports": "reports", "pictures": "reports/pictures"}
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,20 @@ class Places:
             return self.live / name
         return WORKSPACE / OUTS[name]
 
+    def beside(self, name: str, other: str) -> Path:
+        """Return where `name` lies if it was made of the same work as `other`; in a live run both may be another's."""
+        return self.live / name if self.live and (self.live / other).exists() else self.source(name)
+
     def target(self, name: str) -> Path:
-        """Return where to write: a folder emptied of what an earlier run left."""
+        """Return where to write: a folder emptied of what an earlier run left; another stage's out within it stays."""
         folder = self.live / name if self.live else WORKSPACE / OUTS[name]
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        others = {WORKSPACE / place for place in OUTS.values()}
+        for path in set(folder.iterdir()) - others:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         return folder
 
     def show(self, path: Path) -> str:

@@ -75,11 +75,25 @@ class Evaluate:
 
 
 @dataclass
+class Explain:
+    name: str = MISSING
+    batch_size: int = MISSING  # images per forward pass
+    frames: int = MISSING  # steps of the training in the film strip of the filters
+    images: int = MISSING  # validation images followed through the layers
+    maps: int = MISSING  # channels shown of each layer
+    rows: int = MISSING  # convolutions shown, each with what follows it
+    bars: int = MISSING  # most probable classes shown for an image
+    mistakes: int = MISSING  # test images to show, the most confident wrong answers
+
+
+@dataclass
 class Tracking:
     name: str = MISSING
     uri: str | None = MISSING  # null: sqlite in the project's root; a URI with a password comes by MLFLOW_TRACKING_URI
     experiment: str = MISSING  # MLflow experiment that all runs join
     model: str = MISSING  # registered model's name
+    system_metrics: float | None = MISSING  # seconds between two samples of processor, memory, disk, network, GPU; null: none
+    wait: float = MISSING  # seconds that a training that is done waits for its last events to arrive
 
 
 @dataclass
@@ -99,5 +113,6 @@ class Config:
     loss: dict[str, Any] = MISSING
     training: Training = MISSING
     evaluate: Evaluate = MISSING
+    explain: Explain = MISSING
     tracking: Tracking = MISSING
     experiment: Experiment = MISSING

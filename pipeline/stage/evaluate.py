@@ -11,7 +11,7 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.bundle import Bundle
     from pipeline.dataset.manifest import Manifest
     from pipeline.report import write_report
-    from pipeline.tracking.store import Store
+    from pipeline.tracking.addition import tracked_addition
 
     folder = places.source("bundle")
     bundle = Bundle.read(folder)
@@ -19,10 +19,8 @@ def main(cfg: Config, places: Places) -> None:
     bundle.require(Manifest.read(prepared))
     reports = places.target("reports")
     scores = write_report(bundle, prepared, reports, cfg.evaluate)
-    run = Store(cfg.tracking, places.home).run_of(bundle, cfg)
-    run.log_metrics({f"test/{name}": getattr(scores["test"], name) for name in ("accuracy", "loss")})
-    for path in sorted(reports.iterdir()):
-        run.log_file(path, "reports")
+    with tracked_addition(cfg, bundle, places.home) as run:
+        run.log_report(reports, bundle.best_epoch)
     test = scores["test"]
     low, high = test.accuracy_interval
     print(

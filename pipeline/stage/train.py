@@ -16,7 +16,7 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.bundle import TRAINED_WITH, make_network, write_bundle
     from pipeline.dataset.current import require_current
     from pipeline.dataset.manifest import Manifest
-    from pipeline.tracking.store import Store
+    from pipeline.tracking.run import tracked_training
     from pipeline.training.callbacks import duration
     from pipeline.training.fit import fit
 
@@ -29,11 +29,11 @@ def main(cfg: Config, places: Places) -> None:
     torch.set_num_threads(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     network = make_network(cfg.model, manifest)
-    with Store(cfg.tracking, places.home).training(cfg, manifest) as run:
-        fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.id, run.log_metrics)
+    with tracked_training(cfg, manifest, places.home) as run:
+        fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.name, run)
         config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
         folder = places.target("bundle")
-        run.tag(bundle=write_bundle(folder, network, manifest, config, fitted.best, fitted.history))
+        run.tag(bundle=write_bundle(folder, network, manifest, config, fitted.best, fitted.history, fitted.filters))
     best = fitted.best
     print(
         f"validation accuracy {best['validation/accuracy']:.4f} after epoch {best['epoch']:.0f} of {len(fitted.history)}, "

@@ -1,30 +1,72 @@
 """What happens at the end of an epoch beside learning: the history, and a line that a person can follow."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from torch import nn
 
-OnEpoch = Callable[[dict[str, float], int], None]  # (metrics, epoch)
+Filters = NDArray[np.float32]  # (out, in, kh, kw)
+
+
+class Follower(Protocol):
+    """Whoever tracks a training while it goes on."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None: ...
+
+    def log_filters(self, weight: Filters, step: int) -> None: ...
 
 
 class Historian(Callback):
-    """Keeps every epoch's metrics, which go into the bundle, and tells them to whoever tracks the run."""
+    """Keeps every epoch's metrics, which go into the bundle, and tells them to the follower, with what the clock says of them.
 
-    def __init__(self, on_epoch: OnEpoch) -> None:
+    The times stay out of the bundle: equal work has equal bytes."""
+
+    def __init__(self, follower: Follower, images: int) -> None:
         self.rows: list[dict[str, float]] = []
-        self.on_epoch = on_epoch
+        self.follower = follower
+        self.images = images  # of an epoch
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.rate = trainer.optimizers[0].param_groups[0]["lr"]  # at the epoch's end it is already the next one's
+        self.start = time.perf_counter()
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.trained = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics = {**dict(sorted(metrics.items())), "learning_rate": self.rate}
-        self.rows.append({"epoch": trainer.current_epoch + 1, **metrics})
-        self.on_epoch(metrics, trainer.current_epoch + 1)
+        self.rows.append({"epoch": epoch, **metrics})
+        times = {
+            "epoch_seconds": time.perf_counter() - self.start,  # validation included
+            "images_per_second": self.images / (self.trained - self.start),
+        }
+        self.follower.log_metrics(metrics | times, epoch)
+
+
+class FilterHistorian(Callback):
+    """Keeps the first layer's filters before training (step 0) and after each epoch, for the bundle and the follower."""
+
+    def __init__(self, layer: nn.Conv2d, follower: Follower) -> None:
+        self.layer = layer
+        self.follower = follower
+        self.kept: list[Filters] = []
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._keep()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._keep()
+
+    def _keep(self) -> None:
+        weight = self.layer.weight.detach().cpu().float().numpy().copy()
+        self.follower.log_filters(weight, len(self.kept))
+        self.kept.append(weight)
 
 
 class Progress(Callback):

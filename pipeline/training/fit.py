@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -19,7 +21,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import PackedImages, loader
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.callbacks import Historian, OnEpoch, Progress
+from pipeline.training.callbacks import FilterHistorian, Follower, Historian, Progress
 from pipeline.training.classifier import Classifier
 
 
@@ -27,11 +29,13 @@ from pipeline.training.classifier import Classifier
 class Fitted:
     history: list[dict[str, float]]  # one row an epoch
     best: dict[str, float]  # the row whose weights were kept
+    filters: NDArray[np.float32] | None  # (epochs + 1, out, in, kh, kw): the first convolution's, before training and after each epoch
 
 
-def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, checkpoints: Path, on_epoch: OnEpoch) -> Fitted:
+def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, checkpoints: Path, follower: Follower) -> Fitted:
     """Train `network` in place; it ends with the weights of the epoch that cfg.training.monitor selects.
 
+    follower: is told each epoch's metrics and first-layer filters as they come.
     checkpoints: a folder for this training alone, removed at the end; no DVC out, which DVC would delete first.
     Raises DivergedError, and DataError where there is nothing to train on."""
     _quiet()
@@ -51,8 +55,10 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     mode = "min" if training.monitor.endswith("loss") else "max"
     shutil.rmtree(checkpoints, ignore_errors=True)
     best = ModelCheckpoint(checkpoints, "{epoch}", monitor=training.monitor, mode=mode, auto_insert_metric_name=False)
-    historian = Historian(on_epoch)
-    callbacks = [best, historian, Progress(manifest.images("train"))]
+    historian = Historian(follower, manifest.images("train"))
+    callbacks: list[Callback] = [best, historian, Progress(manifest.images("train"))]
+    if first := next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None):
+        callbacks.append(filters := FilterHistorian(first, follower))
     if training.patience:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.patience))
     trainer = L.Trainer(
@@ -73,7 +79,8 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     classifier.cpu()
     shutil.rmtree(checkpoints)
     select = min if mode == "min" else max
-    return Fitted(historian.rows, select(historian.rows, key=lambda row: row[training.monitor]))
+    kept = np.stack(filters.kept) if first else None
+    return Fitted(historian.rows, select(historian.rows, key=lambda row: row[training.monitor]), kept)
 
 
 def _quiet() -> None:

@@ -1,67 +1,110 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.analysis.filters import filter_mosaic, first_convolution
+from pipeline.analysis.filters import colour_limit, enlarged, filter_mosaic, frames, largest, moved
 
 
-def convolution(count: int, channels: int, size: int = 3) -> nn.Conv2d:
+def weights(count: int, channels: int, size: int = 3) -> NDArray[np.float32]:
     torch.manual_seed(0)
-    return nn.Conv2d(channels, count, size)
-
-
-def test_the_first_convolution_is_found_wherever_it_lies() -> None:
-    wanted = convolution(2, 1)
-    assert first_convolution(nn.Sequential(nn.Sequential(nn.ReLU(), wanted), convolution(2, 2))) is wanted
-
-
-def test_a_network_without_convolutions_has_none() -> None:
-    assert first_convolution(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))) is None
+    return nn.Conv2d(channels, count, size).weight.detach().numpy()
 
 
 @pytest.mark.parametrize(("count", "rows", "columns"), [(1, 1, 1), (6, 2, 3), (7, 3, 3), (16, 4, 4), (17, 4, 5)])
 def test_the_mosaic_is_nearly_square_with_a_white_line_around_each_filter(count: int, rows: int, columns: int) -> None:
-    picture = filter_mosaic(convolution(count, 1, 5))
+    picture = filter_mosaic(weights(count, 1, 5), 1.0)
     assert picture.shape == (rows * 6 + 1, columns * 6 + 1)
     assert (picture[::6] == 1).all()
     assert (picture[:, ::6] == 1).all()
 
 
-def test_every_filter_stands_whole_in_its_tile_on_one_scale_with_gray_for_zero() -> None:
-    layer = convolution(5, 1)
-    weight = layer.weight.detach().numpy()[:, 0]
-    picture = filter_mosaic(layer)
+def test_every_filter_stands_whole_in_its_tile_with_gray_for_zero() -> None:
+    weight = weights(5, 1)
+    picture = filter_mosaic(weight, 0.5)
     for i in range(5):
         top, left = (i // 3) * 4 + 1, (i % 3) * 4 + 1
-        tile = picture[top : top + 3, left : left + 3]
-        np.testing.assert_allclose(tile, 0.5 + weight[i] / (2 * np.abs(weight).max()), atol=1e-6)
-    assert 0 <= picture.min() < picture.max() <= 1
+        np.testing.assert_allclose(picture[top : top + 3, left : left + 3], 0.5 + weight[i, 0] / (2 * 0.5), atol=1e-6)
+
+
+def test_weights_beyond_the_limit_are_full_white_and_black() -> None:
+    picture = filter_mosaic(np.array([[[[-9, 9]]]], np.float32), 0.5)
+    assert picture[1, 1:3].tolist() == [0, 1]
+
+
+def test_a_weight_looks_the_same_in_every_picture_of_a_training() -> None:
+    first = weights(4, 1)
+    limit = colour_limit(first)
+    later = first.copy()
+    later[3] *= 5  # one filter grows; the others stay as they look
+    np.testing.assert_array_equal(filter_mosaic(first, limit)[:5], filter_mosaic(later, limit)[:5])
+
+
+def test_the_scale_leaves_room_for_weights_to_grow() -> None:
+    first = weights(4, 1)
+    assert colour_limit(first) > np.abs(first).max()
 
 
 def test_filters_of_three_channels_are_shown_in_colour() -> None:
-    layer = convolution(1, 3)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.weight[0, 2, 1, 1] = 0.3  # adds blue in the middle
-    picture = filter_mosaic(layer)
+    weight = np.zeros((1, 3, 3, 3), np.float32)
+    weight[0, 2, 1, 1] = 0.3  # adds blue in the middle
+    picture = filter_mosaic(weight, 0.3)
     assert picture.shape == (5, 5, 3)
-    assert picture[2, 2].tolist() == [0.5, 0.5, 1.0]
+    np.testing.assert_allclose(picture[2, 2], [0.5, 0.5, 1.0])
 
 
 def test_filters_of_other_channels_are_shown_by_their_mean() -> None:
-    layer = convolution(2, 4)
-    assert filter_mosaic(layer).shape == (5, 9)
+    weight = weights(2, 4)
+    picture = filter_mosaic(weight, 1.0)
+    assert picture.shape == (5, 9)
+    np.testing.assert_allclose(picture[1:4, 1:4], 0.5 + weight[0].mean(axis=0) / 2, atol=1e-6)
+    assert largest(weight) == np.abs(weight.mean(axis=1)).max()
 
 
 def test_filters_of_zeros_are_gray() -> None:
-    layer = convolution(1, 1)
-    nn.init.zeros_(layer.weight)
-    assert (filter_mosaic(layer)[1:-1, 1:-1] == 0.5).all()
+    weight = np.zeros((1, 1, 3, 3), np.float32)
+    assert (filter_mosaic(weight, colour_limit(weight))[1:-1, 1:-1] == 0.5).all()
 
 
-def test_looking_at_filters_does_not_change_them() -> None:
-    layer = convolution(4, 3)
-    before = layer.weight.detach().clone()
-    filter_mosaic(layer)
-    assert torch.equal(layer.weight, before)
+def test_an_enlarged_picture_has_sharp_squares_and_enough_pixels() -> None:
+    picture = np.array([[0, 0.5, 1], [1, 0.25, 0]], np.float32)
+    large = enlarged(picture, 7)
+    assert large.shape == (8, 12)
+    assert large.dtype == np.uint8
+    for (row, column), value in np.ndenumerate(picture):
+        assert (large[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4] == round(255 * value)).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "kept", "most", "expected"),
+    [
+        (3, 2, 8, [0, 1, 2]),
+        (31, 30, 4, [0, 10, 20, 30]),
+        (31, 20, 4, [0, 10, 20, 30]),
+        (31, 24, 4, [0, 10, 24, 30]),  # the kept one in place of its neighbour
+        (31, 1, 4, [0, 1, 20, 30]),
+        (31, 29, 3, [0, 29, 30]),
+    ],
+)
+def test_a_film_has_the_first_the_kept_and_the_last_step_and_others_evenly_between(
+    count: int, kept: int, most: int, expected: list[int]
+) -> None:
+    assert frames(count, kept, most) == expected
+
+
+@pytest.mark.parametrize("most", [3, 5, 8])
+def test_a_film_never_repeats_a_step(most: int) -> None:
+    for count in range(2, 40):
+        for kept in range(1, count):
+            shown = frames(count, kept, most)
+            assert shown == sorted(set(shown))
+            assert len(shown) == min(count, most)
+            assert {0, kept, count - 1} <= set(shown)
+
+
+def test_how_far_weights_moved_is_a_share_of_their_first_length() -> None:
+    first = np.array([[[[3.0, 4.0]]]], np.float32)
+    assert moved(first, first) == 0
+    assert moved(first, first * 1.5) == pytest.approx(0.5)
+    assert moved(np.zeros_like(first), first) == 5

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.analysis.scores import confusion, hardest, score, wilson_interval
+from pipeline.analysis.scores import confusion, hardest, score, surest_mistakes, wilson_interval
 
 LABELS = np.array([0, 1, 2, 2])
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.4, 0.0], [0.1, 0.2, 0.7], [0.9, 0.1, 0.0]], np.float32)
@@ -51,3 +51,13 @@ def test_the_hardest_images_are_those_whose_class_got_the_smallest_probability()
 
 def test_equally_hard_images_keep_their_order() -> None:
     assert hardest(np.zeros(5, np.int64), np.tile([0.2, 0.8], (5, 1)).astype(np.float32), 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_surest_mistakes_are_those_with_the_highest_probability_for_a_wrong_class() -> None:
+    assert surest_mistakes(LABELS, PROBABILITIES, 10).tolist() == [3, 1]
+    assert surest_mistakes(LABELS, PROBABILITIES, 1).tolist() == [3]
+    assert surest_mistakes(PROBABILITIES.argmax(axis=1), PROBABILITIES, 10).tolist() == []
+
+
+def test_equally_sure_mistakes_keep_their_order() -> None:
+    assert surest_mistakes(np.zeros(4, np.int64), np.tile([0.2, 0.8], (4, 1)).astype(np.float32), 3).tolist() == [0, 1, 2]

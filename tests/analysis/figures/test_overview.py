@@ -6,7 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from pipeline.analysis.figures import TRAIN, Example, confusion_matrix, curves, gallery, overview
+from pipeline.analysis.figures.gallery import Example
+from pipeline.analysis.figures.overview import curves, overview
 
 HISTORY = [
     {"epoch": epoch, **{f"{split}/{metric}": 1 / epoch for split in ("train", "validation") for metric in ("loss", "accuracy")}}
@@ -22,7 +23,7 @@ def drawn(path: Path, **changed: Any) -> Path:
         "table": np.array([[5, 1], [0, 4]]),
         "classes": ["cat", "dog"],
         "filters": np.full((9, 9), 0.5, np.float32),
-        "examples": [Example(NOISE, "cat", "dog", 0.9)],
+        "examples": [Example(NOISE, "1.jpg", "cat", "dog", 0.9)],
     }
     overview(path, "a title", **{**given, **changed})
     return path
@@ -33,7 +34,7 @@ def drawn(path: Path, **changed: Any) -> Path:
     [
         {},
         {"filters": None, "examples": [], "history": HISTORY[:1], "best_epoch": 1},
-        {"filters": np.zeros((9, 9, 3), np.float32), "examples": [Example(NOISE[..., :1], "cat", "cat", 0.5)] * 12},
+        {"filters": np.zeros((9, 9, 3), np.float32), "examples": [Example(NOISE[..., :1], "1.jpg", "cat", "cat", 0.5)] * 12},
         {"classes": ["a long name of a class", "another"], "table": np.zeros((2, 2), np.int64)},
         {"classes": [str(i) for i in range(100)], "table": np.eye(100, dtype=np.int64)},
     ],
@@ -58,23 +59,4 @@ def test_curves_show_both_splits_and_mark_the_kept_epoch() -> None:
     assert list(lines["train"].get_xdata()) == [1, 2, 3]
     assert list(lines["validation"].get_ydata()) == [1, 1 / 2, 1 / 3]
     assert list(lines["kept: epoch 2"].get_xdata()) == [2, 2]
-    plt.close(figure)
-
-
-def test_the_confusion_matrix_is_coloured_by_share_and_numbered_by_count() -> None:
-    figure, axes = plt.subplots()
-    confusion_matrix(axes, np.array([[3, 1], [0, 8]]), ["cat", "dog"])
-    np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 1]])
-    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {((0, 0), "3"), ((1, 0), "1"), ((1, 1), "8")}
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
-    plt.close(figure)
-
-
-def test_the_gallery_says_what_an_image_is_and_mistakes_in_red() -> None:
-    figure = plt.figure()
-    gallery(figure, [Example(NOISE, "cat", "dog", 0.9), Example(NOISE[..., :1], "dog", "dog", 0.625), Example(NOISE, "cat", "cat", 0.7)])
-    titles = [axes.title for axes in figure.axes]
-    assert [title.get_text() for title in titles] == ["cat, said dog\n0.90", "dog\n0.62", "cat\n0.70", ""]
-    assert [title.get_color() == TRAIN for title in titles[:3]] == [True, False, False]
-    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), NOISE)
     plt.close(figure)

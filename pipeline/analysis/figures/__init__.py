@@ -1,0 +1,1 @@
+"""Numbers as pictures, a file a picture; the only importer of matplotlib."""

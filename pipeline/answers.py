@@ -1,0 +1,60 @@
+"""What a trained network answers on the prepared images of a split."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.analysis.figures.gallery import Example
+from pipeline.analysis.scores import Labels, Probabilities
+from pipeline.bundle import Bundle
+
+Images = NDArray[np.uint8]  # (N, H, W, C)
+
+
+@dataclass(frozen=True)
+class Answers:
+    images: Images
+    labels: Labels
+    sources: list[str]  # the files, as in images.csv
+    probabilities: Probabilities
+    classes: list[str]
+
+    @property
+    def predictions(self) -> Labels:
+        """The most probable classes, (N,)."""
+        predictions: Labels = self.probabilities.argmax(axis=1)
+        return predictions
+
+    def examples(self, chosen: Iterable[int]) -> list[Example]:
+        return [self.example(i) for i in chosen]
+
+    def example(self, i: int) -> Example:
+        row = self.probabilities[i]
+        best = int(row.argmax())
+        return Example(self.images[i], self.sources[i], self.classes[self.labels[i]], self.classes[best], float(row[best]))
+
+
+def answers(bundle: Bundle, prepared: Path, split: str, batch_size: int) -> Answers:
+    """Ask the network for every image of a split."""
+    images = np.load(prepared / f"{split}.npy", mmap_mode="r")
+    labels: Labels = np.load(prepared / f"{split}_labels.npy")
+    return Answers(images, labels, sources(prepared, split), predicted(bundle, images, batch_size), bundle.manifest.classes)
+
+
+def predicted(bundle: Bundle, images: Images, batch_size: int) -> Probabilities:
+    """Return (N, classes) probabilities for (N, H, W, C) images."""
+    predictor = bundle.predictor()
+    with torch.inference_mode():
+        batches = [predictor(torch.from_numpy(np.array(images[i : i + batch_size]))) for i in range(0, len(images), batch_size)]
+    return torch.cat(batches).numpy()
+
+
+def sources(prepared: Path, split: str) -> list[str]:
+    """Return the file that each image of a split came from."""
+    with (prepared / "images.csv").open(newline="") as stream:
+        return [row["path"] for row in csv.DictReader(stream) if row["split"] == split]

@@ -1,0 +1,26 @@
+"""Choose the champion by hand: python -m pipeline.command.champion VERSION [--model NAME]"""
+
+import argparse
+import sys
+from dataclasses import replace
+
+from pipeline.config.entry import exit_code
+from pipeline.config.places import WORKSPACE
+
+
+def main() -> None:
+    """Make a registered version the champion, where the validation figures can't decide: on other data, say."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.command.champion", description=main.__doc__)
+    parser.add_argument("version", help="a number of the model registry")
+    parser.add_argument("--model", help="registered model (default: that of the config)")
+    arguments = parser.parse_args()
+    from pipeline.config.composition import compose, parse, resolved
+    from pipeline.tracking.registry import crown
+    from pipeline.tracking.store import Store
+
+    tracking = parse(resolved(compose(WORKSPACE / "conf"))).tracking
+    print(crown(Store(replace(tracking, model=arguments.model or tracking.model), WORKSPACE), arguments.version))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code("champion", main))

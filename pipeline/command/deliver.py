@@ -1,0 +1,23 @@
+"""Bring into MLflow what trainings had to tell while its store was away: python -m pipeline.command.deliver"""
+
+import sys
+
+from pipeline.config.entry import exit_code
+from pipeline.config.errors import NetworkError
+from pipeline.config.places import WORKSPACE
+
+
+def main() -> None:
+    """Deliver every journal that waits; runs whose training was killed get their true state."""
+    from pipeline.tracking.delivery import settle
+    from pipeline.tracking.journal import waiting
+
+    before = len(waiting(WORKSPACE))
+    notes = settle(WORKSPACE)
+    print(f"delivered: {before - len(notes)} of {before} journals")
+    if notes:
+        raise NetworkError("\n".join(notes))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code("deliver", main))

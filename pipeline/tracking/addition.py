@@ -1,0 +1,39 @@
+"""What the stages after training add to its run."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.bundle import Bundle
+from pipeline.config.schema import Config
+from pipeline.tracking.delivery import settle
+from pipeline.tracking.journal import Journal
+from pipeline.tracking.run import MADE, Run, begin
+
+
+@contextmanager
+def tracked_addition(cfg: Config, bundle: Bundle, home: Path) -> Iterator[Run]:
+    """Add to the run that trained this bundle; where the store has none, make it from the bundle (tag `restored`).
+
+    A store that is away is no error: what was added waits for it."""
+    run = Run(Journal(home))
+    try:
+        begin(run, asdict(cfg) | bundle.config, bundle.manifest, bundle=bundle.digest, restored="true")
+        with run.lacking(MADE):
+            restore(run, bundle)
+        yield run
+    finally:
+        run.end("FINISHED")
+        run.journal.close()
+    for note in settle(home):
+        print(note, file=sys.stderr)
+
+
+def restore(run: Run, bundle: Bundle) -> None:
+    """Tell what the bundle knows of its training."""
+    for row in bundle.history:
+        run.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
+    for step, weight in enumerate([] if bundle.filters is None else bundle.filters):
+        run.log_filters(weight, step)

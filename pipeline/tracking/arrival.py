@@ -1,0 +1,115 @@
+"""A journal's events as MLflow's client takes them."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import distributions
+from pathlib import Path
+
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from PIL import Image
+
+from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
+from pipeline.tracking.journal import Event
+from pipeline.tracking.store import Store
+
+MOST_PARAMS = 100  # that MLflow takes at a time
+FILTERS = "filters/first_layer"  # one key for all networks: the pages show equal keys side by side
+
+
+@dataclass
+class State:
+    """What delivery must remember between two events."""
+
+    arrived: int = 0  # events
+    run: str = ""  # MLflow's id of the run
+    had: list[str] = field(default_factory=list)  # tags of a run that was there before; none: this journal made it
+    limit: float = 1.0  # of the filter pictures' colours
+
+
+class Arrival:
+    """Writes events into the run that the first of them names or makes."""
+
+    def __init__(self, store: Store, folder: Path, state: State) -> None:
+        self.store = store
+        self.client = store.client
+        self.folder = folder
+        self.state = state
+
+    def take(self, event: Event) -> None:
+        """Raises MlflowException or OSError where the store does not take it."""
+        if event.get("unless") not in self.state.had:
+            getattr(self, f"_{event['event']}")(event)
+
+    def _begin(self, event: Event) -> None:
+        found = self.store.run_of(event["tags"]["bundle"]) if "bundle" in event["tags"] else None
+        self.state.had = list(found.data.tags) if found else []
+        self.state.run = found.info.run_id if found else self._make_run(event)
+
+    def _make_run(self, event: Event) -> str:
+        run = self.client.create_run(self.store.experiment, event["time"], event["tags"], event["name"]).info.run_id
+        params = [Param(key, value) for key, value in event["params"].items()]
+        for start in range(0, len(params), MOST_PARAMS):
+            self.client.log_batch(run, params=params[start : start + MOST_PARAMS])
+        self.client.log_inputs(run, [_dataset(event["data"])])
+        packages = sorted(f"{found.name}=={found.version}" for found in distributions())
+        self.client.log_text(run, "\n".join(packages) + "\n", "packages.txt")
+        return run
+
+    def _metrics(self, event: Event) -> None:
+        metrics = [Metric(name, value, event["time"], event["step"]) for name, value in event["values"].items()]
+        self.client.log_batch(self.state.run, metrics=metrics)
+
+    def _tags(self, event: Event) -> None:
+        self.client.log_batch(self.state.run, tags=[RunTag(name, value) for name, value in event["values"].items()])
+
+    def _filters(self, event: Event) -> None:
+        weight = np.load(self.folder / event["file"], allow_pickle=False)  # (out, in, kh, kw)
+        if event["step"] == 0:
+            self.state.limit = colour_limit(weight)
+        picture = enlarged(filter_mosaic(weight, self.state.limit), PIXELS)
+        self.client.log_image(self.state.run, picture, key=FILTERS, step=event["step"], timestamp=event["time"])
+
+    def _image(self, event: Event) -> None:
+        with Image.open(self.folder / event["file"]) as image:
+            self.client.log_image(self.state.run, image, key=event["key"], step=event["step"], timestamp=event["time"])
+
+    def _artifact(self, event: Event) -> None:
+        self.client.log_artifact(self.state.run, str(self.folder / event["file"]), event["folder"])
+
+    def _end(self, event: Event) -> None:
+        if not self.state.had:
+            self.client.set_terminated(self.state.run, event["status"], event["time"])
+
+
+class SystemSampler:
+    """Logs how busy processor, memory, disk, network and GPU are, under the names of MLflow's own monitor."""
+
+    def __init__(self, arrival: Arrival) -> None:
+        self.arrival = arrival
+        self.monitor = SystemMetricsMonitor(arrival.state.run, tracking_uri=arrival.store.uri)
+        self.every = arrival.store.config.system_metrics
+        self.due = time.monotonic()
+        self.samples = 0
+
+    def sample(self) -> None:
+        """Log a sample where one is due."""
+        if self.every is None or time.monotonic() < self.due:
+            return
+        self.due += self.every
+        self.monitor.collect_metrics()
+        values = {f"system/{name}": value for name, value in self.monitor.aggregate_metrics().items()}
+        for part in self.monitor.monitors:
+            part.clear_metrics()
+        self.arrival.take({"event": "metrics", "values": values, "step": self.samples, "time": int(time.time() * 1000)})
+        self.samples += 1
+
+
+def _dataset(data: Event) -> DatasetInput:
+    """Return a training's data as the pages show it: name, digest, where from, how many images of what shape."""
+    schema = {"images": data["images"], "shape": data["shape"]}
+    source = json.dumps(data["source"])
+    dataset = Dataset(data["name"], data["digest"], "image-line", source, profile=json.dumps(schema))
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])

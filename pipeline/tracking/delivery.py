@@ -1,0 +1,106 @@
+"""Journals brought into MLflow: each event once and in order, also through a cut, a death, or a store that was away."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+
+from pipeline.config.errors import NetworkError
+from pipeline.config.schema import Tracking
+from pipeline.tracking.arrival import Arrival, State, SystemSampler
+from pipeline.tracking.journal import COURIER, Event, events, has_writer, last_sign, waiting
+from pipeline.tracking.store import Store
+
+REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"}  # MLflow would say so again
+PATIENCE = 60  # seconds for a courier that is at work on a journal
+
+
+class Delivery:
+    """Brings one journal into the store, in as many steps as it takes; whoever holds the journal's courier lock may."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.home = home
+        self.note = folder / "delivered.json"
+        self.state = State(**json.loads(self.note.read_text())) if self.note.exists() else State()
+        self.arrival: Arrival | None = None
+        self.sampler: SystemSampler | None = None
+
+    def catch_up(self) -> bool:
+        """Deliver what has not arrived; tell whether it was the last of this journal, which is removed then.
+
+        Raises NetworkError where the store is away; the next call goes on where this one stopped."""
+        told = self._told()
+        with store_may_be_away():
+            for event in told[self.state.arrived :]:
+                self._deliver(event, told[0])
+        if told and told[-1]["event"] != "end":
+            return False
+        if is_over := bool(told) or not has_writer(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return is_over
+
+    def sample_system(self) -> None:
+        """Log what the machine is doing, where that is due. Raises NetworkError where the store is away."""
+        if self.arrival and self.state.run:
+            self.sampler = self.sampler or SystemSampler(self.arrival)
+            with store_may_be_away():
+                self.sampler.sample()
+
+    def _told(self) -> list[Event]:
+        """Return all events; where the writer has died before the end, with the end that it could not write."""
+        has_died = not has_writer(self.folder)  # asked first: a writer may end between the two
+        told = events(self.folder)
+        if has_died and told and told[-1]["event"] != "end":
+            told.append({"event": "end", "status": "KILLED", "time": last_sign(self.folder)})
+        return told
+
+    def _deliver(self, event: Event, opening: Event) -> None:
+        self.arrival = self.arrival or Arrival(Store(Tracking(**opening["tracking"]), self.home), self.folder, self.state)
+        try:
+            self.arrival.take(event)
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+            print(f"note: MLflow refused a part of a run ({event['event']}): {_first_line(error)}", file=sys.stderr)
+        self.state.arrived += 1
+        self.note.write_text(json.dumps(asdict(self.state)))
+
+
+@contextmanager
+def store_may_be_away() -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise NetworkError(f"the MLflow store can't be used: {_first_line(error)}") from None
+
+
+def settle(home: Path) -> list[str]:
+    """Deliver the journals that nobody is at work on; return a line for each that has to wait on.
+
+    So a run's state in MLflow becomes true also where a training and its courier died together."""
+    notes = []
+    for folder in waiting(home):
+        try:
+            with FileLock(folder / COURIER, timeout=PATIENCE):
+                if not has_writer(folder):
+                    Delivery(folder, home).catch_up()
+        except (NetworkError, Timeout) as error:
+            notes.append(waits(folder, str(error)))
+    return notes
+
+
+def waits(folder: Path, reason: str) -> str:
+    return (
+        f"note: {reason}. What it lacks waits in {folder.parent.name}/{folder.name}; `python -m pipeline.command.deliver` brings it there"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]

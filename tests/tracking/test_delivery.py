@@ -1,0 +1,268 @@
+"""What a run tells arrives in MLflow: each thing once and in order, through cuts, deaths and a store that is away."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from PIL import Image
+
+from pipeline.analysis.filters import colour_limit, enlarged, filter_mosaic
+from pipeline.config.composition import leaves
+from pipeline.config.errors import NetworkError, Stopped
+from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
+from pipeline.tracking.addition import tracked_addition
+from pipeline.tracking.delivery import Delivery, settle
+from pipeline.tracking.journal import Journal, waiting
+from pipeline.tracking.run import Run, begin, tracked_training
+from pipeline.tracking.store import Store
+from tests.project import ROOT, environment
+from tests.tracking.conftest import MakeBundle
+
+FILTERS = np.linspace(-1, 1, 3 * 4 * 9, dtype=np.float32).reshape(3, 4, 1, 3, 3)  # (steps, out, in, kh, kw)
+
+
+def only_run(home: Path, cfg: Config) -> MlflowRun:
+    """Return the one run of the store."""
+    store = Store(cfg.tracking, home)
+    [run] = store.client.search_runs([store.experiment])
+    return run
+
+
+def client(home: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+
+
+def pictures(home: Path, run: MlflowRun) -> dict[str, Path]:
+    """Return key and step -> picture of a run."""
+    folder = home / "mlruns" / "images" / run.info.run_id / "artifacts" / "images"
+    return {"+".join(path.name.split("+")[:3]).replace("~", "/"): path for path in folder.glob("*.png")}
+
+
+@pytest.fixture
+def begun(home: Path, cfg: Config, manifest: Manifest) -> Iterator[Run]:
+    """A run whose journal nobody delivers yet."""
+    run = Run(Journal(home))
+    begin(run, dataclasses.asdict(cfg), manifest)
+    yield run
+    run.journal.close()
+
+
+def test_a_training_is_one_finished_run_with_the_names_of_dvc_params_diff(home: Path, cfg: Config, manifest: Manifest) -> None:
+    with tracked_training(cfg, manifest, home) as run:
+        run.log_metrics({"train/loss": 2.0}, 1)
+        run.log_metrics({"train/loss": 1.0}, 2)
+    found = only_run(home, cfg)
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {key: str(value) for key, value in leaves(dataclasses.asdict(cfg))}
+    history = client(home).get_metric_history(found.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
+    assert found.data.tags["data_digest"] == manifest.data_digest
+    assert waiting(home) == []
+
+
+def test_a_run_tells_its_data_its_packages_and_its_whole_config(home: Path, cfg: Config, manifest: Manifest, begun: Run) -> None:
+    begun.log_lock()
+    begun.end("FINISHED")
+    begun.journal.close()
+    assert settle(home) == []
+    run = only_run(home, cfg)
+    [data] = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("mnist", manifest.data_digest[:36])
+    assert json.loads(data.dataset.profile) == {"images": {"train": 12, "validation": 9, "test": 6}, "shape": [8, 8, 1]}
+    files = client(home).list_artifacts(run.info.run_id)
+    assert [file.path for file in files] == ["config.yaml", "dvc.lock", "packages.txt"]
+    folder = home / "mlruns" / "images" / run.info.run_id / "artifacts"
+    assert "\ntorch==" in (folder / "packages.txt").read_text()
+    assert (folder / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()
+
+
+def test_a_network_of_many_layers_keeps_all_its_parameters_and_long_values_stay_whole(home: Path, cfg: Config, manifest: Manifest) -> None:
+    cfg.model["layers"] |= {f"relu{i}": {"kind": "relu"} for i in range(250)}
+    cfg.dataset.classes = [f"class number {i}" for i in range(300)]
+    with tracked_training(cfg, manifest, home):
+        pass
+    params = only_run(home, cfg).data.params
+    assert len(params) > 250
+    assert params["dataset.classes"] == str(cfg.dataset.classes)
+
+
+def test_filters_are_drawn_before_training_and_after_each_epoch_on_one_scale(home: Path, cfg: Config, begun: Run) -> None:
+    for step, weight in enumerate(FILTERS):
+        begun.log_filters(weight, step)
+    begun.end("FINISHED")
+    begun.journal.close()
+    settle(home)
+    found = pictures(home, only_run(home, cfg))
+    assert sorted(found) == [f"filters/first_layer+step+{step}" for step in range(3)]
+    for step, path in enumerate(found[key] for key in sorted(found)):
+        drawn = np.asarray(Image.open(path))
+        assert min(drawn.shape) >= 256  # MLflow's thumbnail blurs smaller ones
+        assert (drawn == enlarged(filter_mosaic(FILTERS[step], colour_limit(FILTERS[0])), 512)).all()
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError("no"), "FAILED"), (Stopped(15), "KILLED")])
+def test_a_training_that_does_not_end_well_is_no_finished_run(
+    error: BaseException, status: str, home: Path, cfg: Config, manifest: Manifest
+) -> None:
+    with pytest.raises(type(error)), tracked_training(cfg, manifest, home):
+        raise error
+    run = only_run(home, cfg)
+    assert run.info.status == status
+    assert run.data.tags.get("error") == ("no" if status == "FAILED" else None)
+
+
+TRAINER = """
+import sys, time
+from pathlib import Path
+from pipeline.config.composition import parse, read_yaml
+from pipeline.dataset.manifest import Manifest
+from pipeline.tracking.run import tracked_training
+
+home, config, prepared = map(Path, sys.argv[1:])
+with tracked_training(parse(read_yaml(config)), Manifest.read(prepared), home) as run:
+    run.log_metrics({"train/loss": 2.0}, 1)
+    print("training", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def trainer(home: Path, cfg: Config, prepared: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the midst of a training."""
+    from pipeline.config.composition import dump
+
+    (tmp_path / "config.yaml").write_text(dump(dataclasses.asdict(cfg)))
+    command = [sys.executable, "-c", TRAINER, str(home), str(tmp_path / "config.yaml"), str(prepared)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "training\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def within(seconds: float, is_so: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if is_so():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def couriers(home: Path) -> list[int]:
+    found = subprocess.run(["pgrep", "-f", f"pipeline.tracking.courier {home}"], capture_output=True, text=True).stdout
+    return [int(line) for line in found.split()]
+
+
+def test_a_training_killed_outright_is_ended_by_its_courier(home: Path, cfg: Config, trainer: subprocess.Popen[str]) -> None:
+    trainer.kill()
+    assert within(30, lambda: waiting(home) == [])
+    run = only_run(home, cfg)
+    assert run.info.status == "KILLED"
+    assert run.data.metrics["train/loss"] == 2.0
+
+
+def test_a_training_killed_with_its_courier_is_ended_by_the_next_command(home: Path, cfg: Config, trainer: subprocess.Popen[str]) -> None:
+    assert within(30, lambda: (home / "mlflow.db").exists() and bool(list(home.glob("journals/*/delivered.json"))))
+    for process in [trainer.pid, *couriers(home)]:
+        os.kill(process, signal.SIGKILL)
+    trainer.wait()
+    assert len(waiting(home)) == 1
+    assert within(10, lambda: settle(home) == [])
+    run = only_run(home, cfg)
+    assert run.info.status == "KILLED"
+    assert run.info.end_time - run.info.start_time < 30_000  # ms: it ended when it last told something, not now
+
+
+def test_what_a_living_training_tells_is_left_to_its_courier(home: Path, begun: Run) -> None:
+    assert settle(home) == []
+    assert len(waiting(home)) == 1
+
+
+def test_a_cut_delivery_goes_on_where_it_stopped(home: Path, cfg: Config, begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in range(1, 5):
+        begun.log_metrics({"train/loss": 1 / step}, step)
+    begun.end("FINISHED")
+    begun.journal.close()
+    taken: list[object] = []
+    log_batch = MlflowClient.log_batch
+
+    def until_third(self: MlflowClient, run_id: str, **told: Any) -> None:
+        if "metrics" in told and len(taken) == 3:
+            raise ConnectionError("the server went away")
+        taken.extend(told.get("metrics", []))
+        log_batch(self, run_id, **told)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", until_third)
+    [folder] = waiting(home)
+    with pytest.raises(NetworkError, match="the MLflow store can't be used: the server went away"):
+        Delivery(folder, home).catch_up()
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    assert Delivery(folder, home).catch_up()
+    run = only_run(home, cfg)
+    points = client(home).get_metric_history(run.info.run_id, "train/loss")
+    assert [point.step for point in points] == [1, 2, 3, 4]
+    assert run.info.status == "FINISHED"
+
+
+def test_a_store_that_is_away_costs_a_training_nothing_and_gets_the_run_later(
+    home: Path, cfg: Config, manifest: Manifest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        cfg.tracking.uri = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        start = time.monotonic()
+        with tracked_training(cfg, manifest, home) as run:
+            assert time.monotonic() - start < 10
+            run.log_metrics({"train/loss": 2.0}, 1)
+        [folder] = waiting(home)
+    said = capfd.readouterr().err
+    assert f"the MLflow store {cfg.tracking.uri} can't be used" in said
+    assert f"What it lacks waits in journals/{folder.name}; `python -m pipeline.command.deliver` brings it there" in said
+
+
+def test_a_bundles_run_is_found_again_and_made_where_the_store_has_none(home: Path, cfg: Config, trained: MakeBundle) -> None:
+    bundle = trained(1.0)
+    for step in (1, 2):
+        with tracked_addition(cfg, bundle, home) as run:
+            run.log_metrics({"test/loss": 0.5}, step)
+    found = only_run(home, cfg)
+    assert (found.info.status, found.data.tags["restored"], found.data.metrics["validation/loss"]) == ("FINISHED", "true", 1.0)
+    assert sorted(pictures(home, found)) == ["filters/first_layer+step+0", "filters/first_layer+step+1"]
+    assert [point.step for point in client(home).get_metric_history(found.info.run_id, "test/loss")] == [1, 2]
+    assert len(client(home).get_metric_history(found.info.run_id, "validation/loss")) == 1
+
+
+def test_what_a_run_has_already_is_not_told_twice(home: Path, cfg: Config, trained: MakeBundle) -> None:
+    bundle = trained(1.0)
+    for value in (0.5, 0.7):
+        with tracked_addition(cfg, bundle, home) as run, run.lacking("evaluated"):
+            run.log_metrics({"test/loss": value}, 1)
+            run.tag(evaluated="true")
+    assert only_run(home, cfg).data.metrics["test/loss"] == 0.5
+
+
+def test_an_experiment_that_dvc_took_from_its_cache_has_a_run_of_its_own(
+    home: Path, cfg: Config, trained: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = trained(1.0)
+    for name in ("grid-1", "grid-2", "grid-2"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        with tracked_addition(cfg, bundle, home):
+            pass
+    store = Store(cfg.tracking, home)
+    assert sorted(run.info.run_name for run in store.client.search_runs([store.experiment])) == ["grid-1", "grid-2"]

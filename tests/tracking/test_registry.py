@@ -1,0 +1,84 @@
+"""The model registry: a bundle becomes a version once, and champion where it is better on the same data."""
+
+import dataclasses
+
+import mlflow
+import numpy as np
+import pytest
+
+from pipeline.bundle import Bundle
+from pipeline.config.errors import DataError, NetworkError
+from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
+from pipeline.tracking.addition import tracked_addition
+from pipeline.tracking.registry import crown, register
+from pipeline.tracking.store import Store
+from tests.tracking.conftest import MakeBundle
+
+SAMPLE = np.zeros((2, 8, 8, 1), np.uint8)  # (B, H, W, C)
+
+
+def said(store: Store, cfg: Config, bundle: Bundle, may_lead: bool = True, test: float | None = None) -> str:
+    """Join the bundle's run as the stage does; register it."""
+    with tracked_addition(cfg, bundle, store.home) as run:
+        if test is not None:
+            run.log_metrics({"test/accuracy": test}, 1)
+    return register(store, bundle, SAMPLE, may_lead)
+
+
+def test_a_bundle_is_registered_once_and_leads_only_where_its_validation_loss_is_smaller(
+    store: Store, cfg: Config, trained: MakeBundle
+) -> None:
+    first, worse, better = trained(1.0), trained(2.0), trained(0.5)
+    assert said(store, cfg, first, test=0.75) == "registered as mnist version 1, the champion"
+    assert said(store, cfg, first) == "registered as mnist version 1, the champion"
+    assert said(store, cfg, worse, test=0.875) == (  # a better test figure is shown and changes nothing
+        "registered as mnist version 2; version 1 stays champion: validation loss 1.0000, test accuracy 0.7500; "
+        "this one validation loss 2.0000, test accuracy 0.8750"
+    )
+    assert said(store, cfg, better, may_lead=False) == "registered as mnist version 3"
+    assert said(store, cfg, better) == "registered as mnist version 3, the champion"
+
+
+def test_a_tie_keeps_the_standing_champion(store: Store, cfg: Config, trained: MakeBundle) -> None:
+    said(store, cfg, trained(1.0))
+    twin = dataclasses.replace(trained(1.5), digest="another")
+    twin.validation["validation/loss"] = 1.0
+    with pytest.raises(NetworkError, match="the run of bundle another has not arrived"):
+        register(store, twin, SAMPLE, may_lead=True)
+    assert "version 1 stays champion" in said(store, cfg, twin)
+
+
+def test_a_network_of_other_data_leads_only_when_a_person_says_so(
+    store: Store, cfg: Config, trained: MakeBundle, manifest: Manifest
+) -> None:
+    said(store, cfg, trained(1.0))
+    elsewhere = trained(0.1, dataclasses.replace(manifest, data_digest="f" * 64))
+    assert said(store, cfg, elsewhere) == (
+        "registered as mnist version 2; version 1 stays champion: it was selected on other data, so their validation figures do "
+        "not compare; `python -m pipeline.command.champion 2` changes it"
+    )
+    assert crown(store, "2") == "mnist version 2 is the champion: validation loss 0.1000"
+    assert store.client.get_model_version_by_alias("mnist", "champion").version == 2
+
+
+def test_only_a_version_that_there_is_can_be_crowned(store: Store, cfg: Config, trained: MakeBundle) -> None:
+    said(store, cfg, trained(1.0))
+    with pytest.raises(DataError, match="mnist has no version 7; there are 1"):
+        crown(store, "7")
+
+
+def test_the_registered_model_says_what_it_takes_and_gives_and_its_classes(
+    store: Store, cfg: Config, trained: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = trained(1.0)
+    said(store, cfg, bundle)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    model = mlflow.pyfunc.load_model("models:/mnist@champion")
+    info = model.metadata
+    assert info.metadata["classes"] == bundle.manifest.classes
+    assert info.get_input_schema().to_dict()[0]["tensor-spec"]["shape"] == (-1, 8, 8, 1)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype(np.float32)  # another batch than the example's
+    probabilities = model.predict(images)
+    assert probabilities.shape == (5, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

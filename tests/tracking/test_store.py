@@ -1,0 +1,55 @@
+"""The store opens where it can, says briefly where it can't, and survives eight processes that open it at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.errors import NetworkError
+from pipeline.config.schema import Config
+from pipeline.tracking.store import Store
+from tests.project import ROOT, environment
+
+OPENER = """
+import sys
+from pathlib import Path
+from pipeline.config.schema import Tracking
+from pipeline.tracking.store import Store
+
+print("ready", flush=True)
+for folder in map(str.strip, sys.stdin):
+    print(Store(Tracking("mlflow", None, "images", "model", None, 1), Path(folder)).experiment, flush=True)
+"""
+
+
+def test_a_store_that_can_not_be_reached_is_told_without_its_password(cfg: Config, home: Path) -> None:
+    cfg.tracking.uri = "http://user:secret@127.0.0.1:9"
+    with pytest.raises(NetworkError, match=r"the MLflow store http://127\.0\.0\.1:9 can't be used: .*refused") as caught:
+        Store(cfg.tracking, home)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_embedded_store_lies_in_the_projects_root_with_its_artifacts(store: Store, home: Path) -> None:
+    assert (home / "mlflow.db").exists()
+    experiment = store.client.get_experiment(store.experiment)
+    assert (experiment.name, experiment.artifact_location) == ("images", str(home / "mlruns" / "images"))
+
+
+def test_eight_processes_that_open_an_empty_store_at_once_all_succeed_twenty_times(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENER]
+    openers = [
+        subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(8)
+    ]
+    for opener in openers:
+        assert opener.stdout and opener.stdout.readline() == "ready\n"
+    for attempt in range(20):
+        (tmp_path / str(attempt)).mkdir()
+        for opener in openers:
+            assert opener.stdin
+            opener.stdin.write(f"{tmp_path / str(attempt)}\n")
+            opener.stdin.flush()
+        assert {opener.stdout.readline() for opener in openers if opener.stdout} == {"1\n"}
+    for opener in openers:
+        opener.communicate()
+        assert opener.returncode == 0
