@@ -39,14 +39,16 @@ ui: setup ## MLflow's pages on this machine, at the chart view of the runs
 
 bench: setup ## the benchmarks, with their reports in benchmarks/
 	python benchmarks/start_up.py
+	python -m benchmarks.tracking
 
 lock: setup ## pin what is installed in .venv
 	(sed -n '/^#/p' requirements.lock; pip freeze | grep -v '^torch==') > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
-docs: repro ## the README's picture and the table of edits and stages
+docs: repro ## the README's pictures and the table of edits and stages
 	cp -f reports/overview.png docs/overview.png && chmod 644 docs/overview.png
 	python -m tests.what_runs
+	python -m tests.pages
 
 clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store
 	rm -rf runs checkpoints dvc_plots .pytest_cache .ruff_cache .mypy_cache

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,20 @@ class Project:
 
     def exp_run(self, *overrides: str) -> Ran:
         return self.ok("dvc", "exp", "run", *(word for override in overrides for word in ("-S", override)))
+
+    def queue(self, *values: str) -> Ran:
+        """Queue experiments, run them with two workers, wait; what the last one and the queueing said, with its stages."""
+        queued = self.ok("dvc", "exp", "run", "--queue", *(word for value in values for word in ("-S", value))).output
+        self.ok("dvc", "queue", "start", "-j", "2")
+        deadline = time.monotonic() + 400
+        status = "Queued"
+        while time.monotonic() < deadline and ("Queued" in status or "Running" in status):
+            time.sleep(1)
+            status = self.ok("dvc", "queue", "status").output
+        tasks = [line.split()[0] for line in status.splitlines() if "Success" in line or "Failed" in line]
+        logs = [self.ok("dvc", "queue", "logs", task) for task in tasks]
+        assert "Failed" not in status, "\n".join(log.output for log in logs)
+        return Ran(0, f"{queued}{logs[-1].output}\n{len(logs)} tasks succeeded")
 
     def live(self, stage: str, *overrides: str) -> Ran:
         return self.run("python", "-m", f"pipeline.stage.{stage}", *overrides)
@@ -115,6 +130,7 @@ def small_project(to: Path) -> Project:
     project.edit("conf/resize/stretch.yaml", "size: 32", "size: 16")
     project.edit("conf/dataset/folder.yaml", "validation: 0.1", "validation: 0.25")
     project.edit("conf/dataset/folder.yaml", "test: 0.2 #", "test: 0.25 #")
+    project.edit("conf/explain/default.yaml", "images: 3 #", "images: 1 #")
     project.commit("small")
     return project
 

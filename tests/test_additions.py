@@ -77,7 +77,7 @@ def test_a_network_an_augmentation_and_a_data_set_work_by_the_files_that_the_tab
     }
     assert sum(files.values()) < 60
     ran = project.exp_run("model=mlp", "augmentation=blur", "dataset=shapes", "training.epochs=3")
-    assert ran.stages == ["configure", "fetch", "resize", "train", "evaluate", "register"]
+    assert ran.stages == ["configure", "fetch", "resize", "train", "evaluate", "explain", "register"]
     assert "shapes" in project.read("bundle/bundle.json")
     tested = project.ok(
         "python", "-m", "pytest", "-q", "-k", "mlp or blur or shapes", "tests/model", "tests/config", "tests/dataset"

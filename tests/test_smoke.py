@@ -19,7 +19,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
 
 def test_every_stage_runs_once_and_a_second_repro_runs_none(line: tuple[Project, Ran]) -> None:
     project, ran = line
-    assert ran.stages == ["configure", "fetch", "resize", "train", "evaluate", "register"]
+    assert ran.stages == ["configure", "fetch", "resize", "train", "evaluate", "explain", "register"]
     assert project.repro().stages == []
     assert "up to date" in project.ok("dvc", "status").output
 

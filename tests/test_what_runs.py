@@ -18,7 +18,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project
     with FileLock(top / "trained.lock"):
         if not (top / "trained").exists():
             project = small_project(top / "making")
-            assert len(project.repro().stages) == 6
+            assert len(project.repro().stages) == 7
             project.commit("trained")
             project.root.rename(top / "trained")
     return Project(top / "trained")

@@ -2,7 +2,6 @@
 
 Write the page anew:  python -m tests.what_runs"""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +9,9 @@ from PIL import Image
 
 from tests.project import ROOT, Project, Ran
 
-STAGES = ("configure", "fetch", "resize", "train", "evaluate", "register")
-TRAIN = ("train", "evaluate", "register")
+STAGES = ("configure", "fetch", "resize", "train", "evaluate", "explain", "register")
+LOOK = ("evaluate", "explain", "register")
+TRAIN = ("train", *LOOK)
 LEARN = ("configure", *TRAIN)
 IMAGES = ("configure", "resize", *TRAIN)
 NOTHING: tuple[str, ...] = ()
@@ -128,22 +128,7 @@ def live_value(key: str, value: object) -> Callable[[Project, Ran], object]:
 
 
 def queue(*values: str) -> Callable[[Project], Ran]:
-    """Queue experiments, start two workers, wait; the stages of the last task count."""
-
-    def do(project: Project) -> Ran:
-        project.ok("dvc", "exp", "run", "--queue", *(word for value in values for word in ("-S", value)))
-        project.ok("dvc", "queue", "start", "-j", "2")
-        deadline = time.monotonic() + 400
-        status = "Queued"
-        while time.monotonic() < deadline and ("Queued" in status or "Running" in status):
-            time.sleep(1)
-            status = project.ok("dvc", "queue", "status").output
-        tasks = [line.split()[0] for line in status.splitlines() if "Success" in line or "Failed" in line]
-        logs = [project.ok("dvc", "queue", "logs", task) for task in tasks]
-        assert "Failed" not in status, "\n".join(log.output for log in logs)
-        return Ran(0, logs[-1].output + f"\n{len(logs)} tasks succeeded")
-
-    return do
+    return lambda project: project.queue(*values)
 
 
 def finished_runs(names: int) -> Callable[[Project, Ran], object]:
@@ -351,12 +336,12 @@ CASES = (
         "images to show: conf/evaluate",
         "dvc repro",
         edited("conf/evaluate/default.yaml", "hardest: 12", "hardest: 6"),
-        ("configure", "evaluate"),
+        ("configure", "evaluate", "register"),
     ),
     Case(
         "the registered model's name: conf/tracking",
         "dvc repro",
-        edited("conf/tracking/mlflow.yaml", "model: cnn", "model: shapes"),
+        edited("conf/tracking/mlflow.yaml", "model: ${dataset.name}", "model: shapes"),
         ("configure", "register"),
     ),
     # values in params.yaml
@@ -570,7 +555,10 @@ CASES = (
         TRAIN,
         "networks are found by name at run time, so their folder is one dependency",
     ),
-    Case("code: pipeline/analysis/figures.py", "dvc repro", touched("pipeline/analysis/figures.py"), ("evaluate",)),
+    Case("code: pipeline/analysis/figures/overview.py", "dvc repro", touched("pipeline/analysis/figures/overview.py"), ("evaluate",)),
+    Case("code: pipeline/analysis/figures/film.py", "dvc repro", touched("pipeline/analysis/figures/film.py"), ("explain",)),
+    Case("code: pipeline/tracking/delivery.py", "dvc repro", touched("pipeline/tracking/delivery.py"), LOOK),
+    Case("code: pipeline/tracking/courier.py", "dvc repro", touched("pipeline/tracking/courier.py"), NOTHING),
     Case("code: pipeline/tracking/registry.py", "dvc repro", touched("pipeline/tracking/registry.py"), ("register",)),
     Case(
         "code: pipeline/config/schema.py",
@@ -628,7 +616,7 @@ CASES = (
         "that, then",
         "dvc repro",
         then(single_train, lambda project: project.repro()),
-        ("configure", "evaluate", "register"),
+        ("configure", *LOOK),
         "lifted; the training is there",
         overrides("lr: 0.01"),
     ),

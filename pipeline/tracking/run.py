@@ -78,7 +78,8 @@ class Run:
     def log_pictures(self, pictures: Path) -> None:
         """Tell the pictures of a trained network, each under its file's name."""
         for path in sorted(pictures.glob("*.png")):
-            self.log_image(f"{PICTURES}/{path.stem}", path, step=0)  # not the kept epoch: the pages compare runs at equal steps
+            if path.stem != "filters":  # which log_filters has told
+                self.log_image(f"{PICTURES}/{path.stem}", path, step=0)  # not the kept epoch: the pages compare equal steps
         self.tag(explained="true")
 
     def log_lock(self) -> None:

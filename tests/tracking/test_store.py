@@ -42,7 +42,8 @@ def test_eight_processes_that_open_an_empty_store_at_once_all_succeed_twenty_tim
         subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(8)
     ]
     for opener in openers:
-        assert opener.stdout and opener.stdout.readline() == "ready\n"
+        assert opener.stdout
+        assert opener.stdout.readline() == "ready\n"
     for attempt in range(20):
         (tmp_path / str(attempt)).mkdir()
         for opener in openers:

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import places
+from pipeline.config.places import OUTS, Places
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(places, "WORKSPACE", tmp_path)
+    return tmp_path
+
+
+def left(folder: Path, *names: str) -> None:
+    """Leave files of an earlier run."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("old")
+        (folder / name).chmod(0o444)  # as DVC leaves them
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_a_target_is_an_empty_folder_for_each_out(name: str, workspace: Path) -> None:
+    left(workspace / OUTS[name], "a.png", "deeper/b.png")
+    folder = Places(None).target(name)
+    assert folder == workspace / OUTS[name]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_new_target_is_made(workspace: Path) -> None:
+    assert list(Places(None).target("pictures").iterdir()) == []
+
+
+def test_reports_and_pictures_leave_each_other_alone(workspace: Path) -> None:
+    left(workspace / "reports", "old.csv", "pictures/filters.png")
+    Places(None).target("reports")
+    assert [path.name for path in (workspace / "reports").iterdir()] == ["pictures"]
+    assert (workspace / "reports" / "pictures" / "filters.png").exists()
+    left(workspace / "reports", "new.csv")
+    Places(None).target("pictures")
+    assert sorted(path.name for path in (workspace / "reports").rglob("*")) == ["new.csv", "pictures"]
+
+
+def test_a_live_run_has_its_own_folders(workspace: Path) -> None:
+    left(workspace / "reports" / "pictures", "filters.png")
+    folder = Places(workspace / "runs" / "one").target("pictures")
+    assert folder == workspace / "runs" / "one" / "pictures"
+    assert (workspace / "reports" / "pictures" / "filters.png").exists()
+
+
+def test_a_link_in_a_target_is_removed_and_what_it_leads_to_stays(workspace: Path) -> None:
+    left(workspace / "elsewhere", "photo.png")
+    (workspace / "reports").mkdir()
+    (workspace / "reports" / "link").symlink_to(workspace / "elsewhere")
+    Places(None).target("reports")
+    assert (workspace / "elsewhere" / "photo.png").exists()
+    assert list((workspace / "reports").iterdir()) == []

@@ -1,0 +1,79 @@
+"""Sweeps by both habits of the stack, from a cold start: every point is a finished run in the root's one store, also the second time."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project, small_project
+
+pytestmark = pytest.mark.slow
+
+ROWS = """
+import json, pipeline.tracking.store
+from mlflow import MlflowClient
+client = MlflowClient("sqlite:///mlflow.db")
+[experiment] = [found for found in client.search_experiments() if found.name != "Default"]
+rows = [(run.info.run_name, run.info.status, run.data.params, run.data.metrics) for run in client.search_runs([experiment.experiment_id])]
+print(json.dumps(rows))
+"""
+
+MODELS, RATES = ("cnn", "lenet"), ("0.003", "0.001")
+POINTS = {(model, rate) for model in MODELS for rate in RATES}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with prepared images and no store."""
+    project = small_project(tmp_path / "project")
+    project.repro("resize")
+    project.commit("prepared")
+    assert not (project.root / "mlflow.db").exists()
+    return project
+
+
+def rows(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float]]]:
+    """Return (name, status, parameters, metrics) of every run of the one experiment."""
+    return json.loads(project.ok("python", "-W", "ignore", "-c", ROWS).output.splitlines()[-1])
+
+
+def points(project: Project) -> Counter[tuple[str, str]]:
+    return Counter((params["model.name"], params["optimizer.lr"]) for _, _, params, _ in rows(project))
+
+
+def queue(project: Project) -> list[str]:
+    """Run the grid with two workers; return the names of its experiments."""
+    said = project.queue(f"model={','.join(MODELS)}", f"optimizer.lr={','.join(RATES)}").output
+    return re.findall(r"Queued experiment '([^']+)'", said)
+
+
+def test_a_queue_of_four_gives_four_runs_and_the_same_again_four_more_under_their_names(project: Project) -> None:
+    first = queue(project)
+    assert set(points(project)) == POINTS
+    assert {name for name, *_ in rows(project)} == set(first)
+    again = queue(project)
+    found = rows(project)
+    assert sorted(name for name, *_ in found) == sorted([*first, *again])
+    assert {status for _, status, *_ in found} == {"FINISHED"}
+    assert all({"train/loss", "validation/accuracy", "test/accuracy"} <= metrics.keys() for *_, metrics in found)
+    assert set(points(project).values()) == {2}
+    for point in POINTS:  # what came from DVC's run cache says what the training said
+        twins = [metrics for _, _, params, metrics in found if (params["model.name"], params["optimizer.lr"]) == point]
+        assert len({(twin["validation/loss"], twin["test/loss"]) for twin in twins}) == 1
+
+
+def test_a_multirun_of_four_gives_four_runs_and_the_same_again_four_more(project: Project) -> None:
+    grid = ("-m", f"model={','.join(MODELS)}", f"optimizer.lr={','.join(RATES)}")
+    for times in (1, 2):
+        assert project.live("train", *grid).code == 0
+        assert points(project) == Counter(dict.fromkeys(POINTS, times))
+    assert {status for _, status, *_ in rows(project)} == {"FINISHED"}
+
+
+def test_one_failed_job_of_a_multirun_is_told_and_the_others_are_done(project: Project) -> None:
+    ran = project.live("train", "-m", "optimizer=sgd", "optimizer.lr=0.01,1000000.0,0.02")
+    assert ran.code == 70
+    assert "training diverged" in ran.output
+    assert Counter(status for _, status, *_ in rows(project)) == {"FINISHED": 2, "FAILED": 1}
