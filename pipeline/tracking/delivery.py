@@ -88,9 +88,12 @@ def settle(home: Path) -> list[str]:
     notes = []
     for folder in waiting(home):
         try:
+            if has_writer(folder):
+                continue
             with FileLock(folder / COURIER, timeout=PATIENCE):
-                if not has_writer(folder):
-                    Delivery(folder, home).catch_up()
+                Delivery(folder, home).catch_up()
+        except FileNotFoundError:  # its courier has just finished with it
+            continue
         except (NetworkError, Timeout) as error:
             notes.append(waits(folder, str(error)))
     return notes

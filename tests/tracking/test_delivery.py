@@ -266,3 +266,13 @@ def test_an_experiment_that_dvc_took_from_its_cache_has_a_run_of_its_own(
             pass
     store = Store(cfg.tracking, home)
     assert sorted(run.info.run_name for run in store.client.search_runs([store.experiment])) == ["grid-1", "grid-2"]
+
+
+def test_a_journal_that_a_courier_finishes_meanwhile_is_no_error(home: Path, begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun.end("FINISHED")
+    begun.journal.close()
+    folders = waiting(home)
+    assert settle(home) == []
+    monkeypatch.setattr("pipeline.tracking.delivery.waiting", lambda _: folders)
+    assert settle(home) == []
+    assert waiting(home) == []
