@@ -15,23 +15,13 @@ import pytest
 from mlflow.entities import Metric, Param
 
 from pipeline.command import compare
+from pipeline.command.columns import shortened
 from pipeline.config.entry import exit_code
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
-from pipeline.tracking.comparison import (
-    TrackedRun,
-    best_epoch,
-    differing,
-    figures,
-    find,
-    kept_epoch,
-    latest,
-    leaders,
-    listed,
-    table,
-    with_curves,
-)
+from pipeline.tracking.comparison import best_epoch, differing, figures, kept_epoch, leaders, table
 from pipeline.tracking.store import Store
+from pipeline.tracking.tracked_runs import TrackedRun, find, latest, listed, with_curves
 
 PARAMS = {"optimizer.lr": "0.003", "seed": "0", "dataset.name": "digits", "training.monitor": "validation/loss"}
 TAGS = {"data_digest": "1896f06f5fb6", "commit": "78fae1b748d7", "dirty": "false", "torch": "2.13", "machine": "x86_64"}
@@ -249,13 +239,13 @@ def test_values_that_look_like_markup_are_shown_as_they_are(store: Store, told: 
 
 def test_long_values_are_cut_to_where_they_differ() -> None:
     common = "torch.optim.lr_scheduler."
-    assert compare.shortened([f"{common}StepLR", f"{common}CosineAnnealingLR", "–"], 24) == [
+    assert shortened([f"{common}StepLR", f"{common}CosineAnnealingLR", "–"], 24) == [
         "…heduler.StepLR",
         "…heduler.CosineAnnealin…",
         "–",
     ]
-    assert compare.shortened(["['0', '1', '2', '3', '4', '5']", "–"], 12) == ["['0', '1',…", "–"]
-    assert compare.shortened(["short", "longer"], 6) == ["short", "longer"]
+    assert shortened(["['0', '1', '2', '3', '4', '5']", "–"], 12) == ["['0', '1',…", "–"]
+    assert shortened(["short", "longer"], 6) == ["short", "longer"]
 
 
 # Data and code
