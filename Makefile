@@ -39,6 +39,7 @@ ui: setup ## MLflow's pages on this machine, at the chart view of the runs
 
 bench: setup ## the benchmarks, with their reports in benchmarks/
 	python benchmarks/start_up.py
+	python benchmarks/refusals.py
 	python -m benchmarks.tracking
 
 lock: setup ## pin what is installed in .venv

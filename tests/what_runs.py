@@ -544,7 +544,7 @@ CASES = (
         f"data/own is a dependency whatever the data set; {EQUAL}",
     ),
     # code
-    Case("code: pipeline/config/checks.py", "dvc repro", touched("pipeline/config/checks.py"), ("configure",), EQUAL),
+    Case("code: pipeline/config/checks/ranges.py", "dvc repro", touched("pipeline/config/checks/ranges.py"), ("configure",), EQUAL),
     Case("code: pipeline/dataset/fetch.py", "dvc repro", touched("pipeline/dataset/fetch.py"), ("fetch",), EQUAL),
     Case("code: pipeline/dataset/decode.py", "dvc repro", touched("pipeline/dataset/decode.py"), ("resize",), EQUAL),
     Case("code: pipeline/training/callbacks.py", "dvc repro", touched("pipeline/training/callbacks.py"), ("train",), EQUAL),

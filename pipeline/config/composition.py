@@ -7,11 +7,9 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
@@ -28,15 +26,16 @@ def compose(conf: Path, overrides: list[str] | None = None) -> Tree:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
             return plain(hydra_compose("config", overrides=overrides or []))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except Exception as error:  # Hydra's, OmegaConf's and YAML's share no base, and Hydra stumbles over some input
         raise ConfigError(f"conf/ can't be composed: {in_one_line(error)}") from error
     finally:
         restore_gh_from_backup(outer)
 
 
-def in_one_line(error: Exception) -> str:
-    """Return Hydra's words without the list of the places where it looked."""
-    return " ".join(str(error).partition("Config search path")[0].split())
+def in_one_line(error: BaseException) -> str:
+    """Return Hydra's and OmegaConf's words without where they looked and what they call it inside."""
+    words = str(error) or str(error.__cause__ or type(error).__name__)
+    return " ".join(words.partition("Config search path")[0].partition("full_key:")[0].split())
 
 
 def choices(tree: Tree) -> dict[str, str]:
@@ -52,11 +51,6 @@ def known_keys(conf: Path, tree: Tree) -> Tree:
 
 def read_yaml(path: Path) -> Tree:
     """Read one YAML file by OmegaConf, which reads a hand-typed 1e-5 as a number where PyYAML reads a string."""
-    if "<<<<<<< " in (text := path.read_text()) and ">>>>>>> " in text:
-        raise ConfigError(
-            f"{path.name} holds conflict markers of a merge. params.yaml and conf.lock are generated: settle conf/ first, then "
-            "`git checkout --theirs params.yaml conf.lock` (or --ours), and repeat"
-        )
     try:
         loaded = OmegaConf.load(path)
     except Exception as error:  # OmegaConf passes on YAML's own exceptions, which share no base with its own
@@ -66,7 +60,7 @@ def read_yaml(path: Path) -> Tree:
     return plain(loaded)
 
 
-def plain(cfg: DictConfig) -> Tree:
+def plain(cfg: Any) -> Tree:
     """Return the mapping with its interpolations unresolved."""
     return OmegaConf.to_container(cfg, resolve=False)  # type: ignore[return-value]
 
@@ -76,7 +70,7 @@ def resolved(tree: Tree) -> Tree:
     try:
         return OmegaConf.to_container(OmegaConf.create(tree), resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(f"an interpolation refers to nothing: {in_one_line(error)}") from error
+        raise ConfigError(f"an interpolation refers to nothing: {in_one_line(error)}", getattr(error, "full_key", None)) from error
 
 
 def dump(tree: Tree) -> str:
@@ -143,4 +137,4 @@ def parse(tree: Tree) -> Config:
         return OmegaConf.to_object(typed)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "?"
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}", key) from error

@@ -7,37 +7,59 @@ Three files hold the whole state (docs/decisions/0001):
 
 from pathlib import Path
 
-from pipeline.config.checks import OPEN, check, unknown_keys
-from pipeline.config.composition import Tree, compose, dump, get, has, known_keys, leaves, read_yaml, resolved
+from pipeline.config.checks.check import check
+from pipeline.config.checks.keys import OPEN, unknown_keys
+from pipeline.config.checks.shortcuts import without_collecting
+from pipeline.config.composition import Tree, compose, dump, get, has, known_keys, leaves, read_yaml
+from pipeline.config.conf_files import check_files
+from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import Lock, beyond, difference, overlooked, replace, swaps
+from pipeline.config.lock import Lock, accepted, beyond, difference, overlooked, replace, swaps
+from pipeline.config.origin import Origin
 from pipeline.config.overrides import Overrides
+from pipeline.config.refusals import located
 
 
 def configure(root: Path, in_experiment: bool) -> list[str]:
     """Bring params.yaml and conf.lock up to date in `root`; return a line for everything that changed.
 
     in_experiment: DVC composed params.yaml this second, `-S` included, so it stays as it is.
-    Raises ConfigError before anything is written."""
-    params_file, lock_file = root / "params.yaml", root / "conf.lock"
-    refuse_half_a_state(params_file, lock_file)
-    conf = root / "conf"
-    if in_experiment:
-        composed = read_yaml(params_file)
-        check(composed, known_keys(conf, composed))
-        beyond(conf, composed).write(lock_file)
-        return ["params.yaml: as DVC composed it for this experiment"]
-    overrides = Overrides.read(conf / "local" / "overrides.yaml")
+    Raises ConfigError, with the place of what is wrong, before anything is written."""
+    refuse_half_a_state(root / "params.yaml", root / "conf.lock")
+    origin = Origin(root)
+    with without_collecting(), located(origin):
+        return _take_over(root, origin) if in_experiment else _compose(root, origin)
+
+
+def _take_over(root: Path, origin: Origin) -> list[str]:
+    """Check what DVC has composed, and record in conf.lock what it has beyond conf/."""
+    check_files(root, "params.yaml")
+    composed = read_yaml(root / "params.yaml")
+    origin.tree, origin.edited = composed, [key for key, _ in leaves(composed)]  # until it is known what conf/ says
+    lock = beyond(root / "conf", composed)
+    origin.edited = lock.changed
+    check(composed, known_keys(root / "conf", composed), accepted(root))
+    lock.write(root / "conf.lock")
+    return ["params.yaml: as DVC composed it for this experiment"]
+
+
+def _compose(root: Path, origin: Origin) -> list[str]:
+    """Lift what was changed in params.yaml, compose conf/, check it, write params.yaml and conf.lock."""
+    check_files(root, "params.yaml", "conf.lock")  # before anything of them is lifted or told
+    conf, params_file, lock_file = root / "conf", root / "params.yaml", root / "conf.lock"
+    overrides = Overrides.read(root / LOCAL)
     params: Tree = {}
     lock = Lock({}, {}, {}, {})
     if params_file.exists():
         params, lock = read_yaml(params_file), Lock.read(lock_file)
-    lines = lift(params, lock, overrides) if params else []
+    lines, origin.edited = lift(params, lock, overrides) if params else ([], [])
     with overrides.on_trial():
-        lines += drop_forgotten(conf, overrides, lock.values)
-        values = compose(conf)
-        composed = resolved(values)
-        check(composed, known_keys(conf, composed))
+        origin.tree = values = compose(conf)
+        base = known_keys(conf, values)
+        if forgotten := drop_forgotten(base, overrides, lock.values):
+            lines += forgotten
+            values = compose(conf)
+        composed = check(values, base, accepted(root))
     replace(params_file, dump(composed))
     Lock({}, {}, values, overlooked(composed)).write(lock_file)
     return lines + changes_told(params, composed)
@@ -52,8 +74,8 @@ def refuse_half_a_state(params: Path, lock: Path) -> None:
             )
 
 
-def lift(params: Tree, lock: Lock, overrides: Overrides) -> list[str]:
-    """Move what params.yaml has beyond conf.lock into the overrides: choices first, then values."""
+def lift(params: Tree, lock: Lock, overrides: Overrides) -> tuple[list[str], list[str]]:
+    """Move what params.yaml has beyond conf.lock into the overrides, choices first; return a line for each, and the keys."""
     swapped = swaps(params, lock.values)
     by_hand = difference(params, lock.composed(), skip=set(swapped))
     lines = []
@@ -65,14 +87,11 @@ def lift(params: Tree, lock: Lock, overrides: Overrides) -> list[str]:
         if key.split(".")[0] not in swapped:
             lines.append(f"lifted into conf/local/overrides.yaml: {key}={value}")
             overrides.set(key, value)
-    return lines
+    return lines, [*(f"{group}.name" for group in lock.chosen | swapped), *lock.changed, *by_hand]
 
 
-def drop_forgotten(conf: Path, overrides: Overrides, known: Tree) -> list[str]:
-    """Drop overrides of keys that conf/ had when they were made and has no longer."""
-    if not overrides.values:
-        return []
-    base = known_keys(conf, compose(conf))
+def drop_forgotten(base: Tree, overrides: Overrides, known: Tree) -> list[str]:
+    """Drop overrides of keys that conf/ had when they were made (known) and has no longer (base)."""
     unknown = [key for key in unknown_keys(overrides.values, base) if has(known, key)]
     unknown += [key for key, _ in leaves(overrides.values) if _amends_a_lost_entry(key, overrides.values, base, known)]
     for key in unknown:

@@ -32,9 +32,15 @@ class BusyError(PipelineError):
 
 
 class ConfigError(PipelineError):
-    """A config key, value or combination that can't work."""
+    """A config key, value or combination that can't work.
+
+    key: the dotted key at fault, or group=option for a choice; pipeline/config/origin.py finds where it stands."""
 
     exit_code = 78
+
+    def __init__(self, message: str = "", key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class Stopped(BaseException):

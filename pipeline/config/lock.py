@@ -110,6 +110,14 @@ def unlifted(root: Path) -> list[str]:
     return [f"{key}={value}" for key, value in (lock.chosen | swapped | lock.changed | by_hand).items()]
 
 
+def accepted(root: Path) -> Tree:
+    """Return the config that the last configure stage accepted; nothing where its record is missing or not readable."""
+    try:
+        return Lock.read(root / "conf.lock").composed()
+    except (OSError, ConfigError):
+        return {}
+
+
 def replace(path: Path, text: str) -> None:
     """Write a text file in one step, so that a kill leaves the old or the new one."""
     temporary = path.with_name(f".{path.name}.new")

@@ -9,10 +9,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from pipeline.config.composition import Tree, drop, leaves, put
-from pipeline.config.errors import ConfigError
 
 HEAD = """\
 # @package _global_
@@ -37,19 +35,8 @@ class Overrides:
 
     @classmethod
     def read(cls, path: Path) -> "Overrides":
-        """Read the file; without one, nothing is overridden. Raises ConfigError where Hydra would not take it."""
-        if not path.exists():
-            return cls(path, CommentedMap())
-        where = "conf/local/overrides.yaml"
-        try:
-            tree = _yaml().load(path.read_text())
-        except YAMLError as error:
-            raise ConfigError(f"{where} is not readable YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(tree, CommentedMap):
-            raise ConfigError(f"{where} must hold a mapping of keys to values; to override nothing, delete the file")
-        if "@package _global_" not in path.read_text():
-            raise ConfigError(f"{where} must begin with the line `# @package _global_`, or its keys end up under `local`")
-        return cls(path, tree)
+        """Read the file, which conf_files.py has checked; without one, nothing is overridden."""
+        return cls(path, _yaml().load(path.read_text()) if path.exists() else CommentedMap())
 
     @property
     def is_on_disk(self) -> bool:

@@ -10,7 +10,6 @@ A layer set to null is left out. A linear entry without `units` gives one score 
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -76,12 +75,14 @@ def output_shape(name: str, layer: nn.Module, shape: Shape) -> Shape:
     """Return what the layer makes of one input of `shape`; raises ValueError where the maps are too small for it."""
     try:
         with torch.no_grad():
-            return deepcopy(layer).to("meta").eval()(torch.empty(1, *shape, device="meta")).shape[1:]
+            made = layer.eval()(torch.empty(0, *shape))  # of no image: nothing is computed, and no compiler imported
     except RuntimeError as error:
         size = "x".join(str(side) for side in shape[1:]) or "flat"
         raise ValueError(
             f"layers.{name}: the {size} maps before it are too small for it; raise resize.size or leave out a pooling"
         ) from error
+    layer.train()
+    return made.shape[1:]
 
 
 def conv(shape: Shape, filters: int, kernel: int, stride: int = 1, padding: int | str = "valid", bias: bool = True) -> nn.Module:

@@ -3,11 +3,10 @@
 Started by `dvc repro`, `dvc exp run` and `make params`; it is what makes these and live runs share one baseline."""
 
 import os
-import sys
 from pathlib import Path
 
 from pipeline.config.configure import configure
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import end, exit_code
 from pipeline.config.errors import ConfigError
 from pipeline.config.places import WORKSPACE
 
@@ -25,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("configure", main))
+    end(exit_code("configure", main))

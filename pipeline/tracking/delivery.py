@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
+from pipeline.config.secrets import redact
 from pipeline.tracking.arrival import Arrival, State, SystemSampler
 from pipeline.tracking.journal import COURIER, Event, events, has_writer, last_sign, waiting
 from pipeline.tracking.store import Store
@@ -106,4 +107,4 @@ def waits(folder: Path, reason: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+    return redact(str(error).splitlines()[0][:200])

@@ -23,6 +23,7 @@ from pipeline.config.composition import Tree, dump, leaves
 from pipeline.config.errors import Stopped
 from pipeline.config.places import WORKSPACE
 from pipeline.config.schema import Config
+from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.tracking.journal import Event, Journal
 
@@ -119,7 +120,7 @@ def tracked_training(cfg: Config, manifest: Manifest, home: Path) -> Iterator[Ru
     try:
         yield run
     except Exception as error:
-        run.tag(error=str(error)[:500])
+        run.tag(error=redact(str(error))[:500])
         run.end("FAILED")
         raise
     except BaseException:

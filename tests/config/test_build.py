@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pipeline.config.build import accepts, build
+from pipeline.config.build import build
 from pipeline.config.errors import ConfigError
 from tests.conftest import MakeConfig
 from tests.samples import options
@@ -148,10 +148,3 @@ def test_options_that_the_class_does_not_take_are_told(options: dict[str, Any], 
 def test_a_missing_option_is_told() -> None:
     with pytest.raises(ConfigError, match=r"model: torch\.nn\.Linear refused its options: .*missing 1 required .*'out_features'"):
         build("model", {"_target_": "torch.nn.Linear", "in_features": 3}, nn.Module)
-
-
-def test_accepts_tells_what_a_class_takes() -> None:
-    assert accepts("torch.optim.SGD", "momentum")
-    assert not accepts("torch.optim.Adam", "momentum")
-    with pytest.raises(ConfigError, match="Nothing was imported"):
-        accepts("os.system", "command")

@@ -115,23 +115,3 @@ def test_a_trial_that_passes_keeps_the_change(overrides: Overrides, path: Path) 
     with overrides.on_trial():
         pass
     assert "seed: 4" in path.read_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("# @package _global_\na: [1", r"conf/local/overrides\.yaml is not readable YAML: "),
-        ("# @package _global_\na: 1\na: 2\n", r"conf/local/overrides\.yaml is not readable YAML: .*duplicate key"),
-        (
-            "# @package _global_\n- a\n",
-            r"conf/local/overrides\.yaml must hold a mapping of keys to values; to override nothing, delete the file",
-        ),
-        ("# @package _global_\n", r"must hold a mapping of keys to values; to override nothing, delete the file"),
-        ("seed: 1\n", r"conf/local/overrides\.yaml must begin with the line `# @package _global_`, or its keys end up under `local`"),
-    ],
-)
-def test_a_file_that_hydra_would_not_take_is_told(text: str, message: str, path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        Overrides.read(path)

@@ -1,0 +1,1 @@
+"""What a config must satisfy beyond being readable; no stage but configure depends on it."""

@@ -1,0 +1,156 @@
+"""Which values each key may have: of what type by the schema, in which range by the table here."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any, get_args, get_origin
+
+from pipeline.config.checks.keys import unknown_key
+from pipeline.config.checks.kinds import annotation_of, in_words, misfit, shown
+from pipeline.config.checks.signatures import keys_of
+from pipeline.config.composition import Tree, leaves
+from pipeline.config.errors import ConfigError
+from pipeline.config.schema import Config
+
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def above(low: float) -> Rule:
+    return lambda value: value > low, f"a number above {low}"
+
+
+def at_least(low: float) -> Rule:
+    return lambda value: value >= low, f"{low} or more"
+
+
+def between(low: float, high: float, unit: str = "") -> Rule:
+    return lambda value: low <= value <= high, f"{low} to {high}{unit}"
+
+
+def share(value_below: float = 1) -> Rule:
+    return lambda value: 0 <= value < value_below, f"a share from 0 to below {value_below}"
+
+
+def one_of(*options: str) -> Rule:
+    return lambda value: value in options, "one of " + ", ".join(options)
+
+
+def like(pattern: str, words: str) -> Rule:
+    return lambda value: re.fullmatch(pattern, value) is not None, words
+
+
+def all_like(pattern: str, words: str) -> Rule:
+    return lambda values: all(re.fullmatch(pattern, value) for value in values), words
+
+
+INSIDE = r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+"
+
+# A * stands for what people name themselves. Layers and transforms have ranges of their own, which their classes know.
+RULES: dict[str, Rule] = {
+    "seed": between(0, 2**32 - 1),
+    "dataset.reader": one_of(*keys_of("pipeline.dataset.readers", "READERS")),
+    "dataset.channels": (lambda value: value in (1, 3), "1 (gray) or 3 (colour)"),
+    "dataset.sources.mirrors": all_like(r"(?:https?|file|package)://.+", "base URLs that begin with https, http, file or package"),
+    "dataset.sources.files.*.name": like(INSIDE, "a file name that stays in its folder"),
+    "dataset.sources.files.*.sha256": like(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints them"),
+    "dataset.splits.*": like(INSIDE, "a folder or file prefix that stays below the data's folder"),
+    "dataset.split.validation": share(),
+    "dataset.split.test": share(),
+    "dataset.split.seed": at_least(0),
+    "resize.size": between(4, 4096, " pixels"),
+    "resize.method": one_of("stretch", "letterbox", "crop"),
+    "resize.max_refused": share(),
+    "augmentation.transforms.*.p": between(0, 1),
+    "optimizer.lr": above(0),
+    "optimizer.momentum": share(),
+    "optimizer.weight_decay": at_least(0),
+    "training.epochs": at_least(1),  # before what follows it through an interpolation
+    "scheduler.T_max": at_least(1),
+    "scheduler.step_size": at_least(1),
+    "scheduler.gamma": above(0),
+    "scheduler.factor": between(0, 1),
+    "loss.label_smoothing": between(0, 1),
+    "training.batch_size": at_least(1),
+    "training.patience": at_least(1),
+    "training.divergence": above(1),
+    "training.threads": between(1, 1024),
+    "training.workers": between(0, 1024),
+    "training.monitor": one_of("validation/loss", "validation/accuracy"),
+    "evaluate.batch_size": at_least(1),
+    "evaluate.confidence": (lambda value: 0 < value < 1, "a level between 0 and 1"),
+    "evaluate.hardest": at_least(0),
+    "explain.batch_size": at_least(1),
+    "explain.frames": at_least(3),  # before training, the kept epoch, the last
+    "explain.images": at_least(0),
+    "explain.maps": at_least(1),
+    "explain.rows": at_least(1),
+    "explain.bars": at_least(1),
+    "explain.mistakes": at_least(0),
+    "tracking.uri": like(
+        r"(?:sqlite|postgresql|mysql|mssql|https?)(?:\+\w+)?:.+", "a database (sqlite:///…, postgresql://…) or a server (http://…)"
+    ),
+    "tracking.experiment": like(r".*\S.*", "a name"),
+    "tracking.model": like(r"[^/:]*[^/:\s][^/:]*", "a name without / and :"),
+    "tracking.system_metrics": above(0),
+    "tracking.wait": at_least(0),
+}
+
+
+def check_names(tree: Any, kind: type = Config, prefix: str = "") -> None:
+    """Raise ConfigError for the first key that the schema does not know or that is missing; the values may be unresolved."""
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    for name in tree:
+        if name not in fields:
+            raise ConfigError(unknown_key(f"{prefix}{name}", [f"{prefix}{field}" for field in fields]), f"{prefix}{name}")
+    for name, hint in fields.items():
+        if name not in tree or tree[name] == "???":
+            raise ConfigError(f"{prefix}{name} is missing", f"{prefix}{name}")
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(tree[name], dict):
+            check_names(tree[name], hint, f"{prefix}{name}.")
+
+
+def check_types(tree: Tree, kind: type = Config, prefix: str = "") -> None:
+    """Raise ConfigError for the first value that is not of the schema's type."""
+    for field in dataclasses.fields(kind):
+        _check_type(f"{prefix}{field.name}", tree[field.name], field.type)
+
+
+def _check_type(key: str, value: Any, hint: Any) -> None:
+    entry = get_args(hint)[1] if get_origin(hint) is dict else None
+    if not dataclasses.is_dataclass(hint) and not dataclasses.is_dataclass(entry):
+        if wrong := misfit(key, value, annotation_of(hint)):
+            raise ConfigError(f"{wrong[0]} must be {in_words(wrong[2])}, but it is {shown(wrong[1])}", wrong[0])
+    elif not isinstance(value, dict):
+        raise ConfigError(f"{key} must be a mapping, but it is {shown(value)}", key)
+    elif entry:
+        for name, node in value.items():
+            _check_type(f"{key}.{name}", node, entry)
+    else:
+        check_names(value, hint, f"{key}.")
+        check_types(value, hint, f"{key}.")
+
+
+def check_ranges(params: Tree) -> None:
+    """Raise ConfigError for the first value outside its range; null passes where the type allows it."""
+    values = dict(leaves(params))
+    for pattern, (is_right, expected) in RULES.items():
+        for key in [pattern] if pattern in values else [key for key in values if fnmatchcase(key, pattern)]:
+            if values[key] is not None and not _holds(is_right, values[key]):
+                raise ConfigError(f"{key} must be {expected}, but it is {shown(values[key])}", key)
+    for key, value in values.items():
+        if not all(math.isfinite(number) for number in _numbers(value)):
+            raise ConfigError(f"{key} must be a finite number, but it is {shown(value)}", key)
+
+
+def _holds(is_right: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return bool(is_right(value)) and all(math.isfinite(number) for number in _numbers(value))
+    except TypeError:
+        return False
+
+
+def _numbers(value: Any) -> list[float]:
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, float)]

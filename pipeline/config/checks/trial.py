@@ -1,0 +1,154 @@
+"""Build what the config names, without data: the network meets no image but of the right size, the transforms a black one.
+
+It finds what the classes alone know: options that they refuse, an image size that the network shrinks to nothing, a loss that
+does not compare scores with classes. What an earlier check accepted is not built again, as torch takes a second to import."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.config.build import build
+from pipeline.config.checks.shortcuts import without_compiler, without_first_values, without_torch
+from pipeline.config.composition import Tree, get, has, leaves
+from pipeline.config.errors import ConfigError
+
+LARGEST = 4096  # pixels: of resize.size in ranges.py
+MOST_EPOCHS = 10_000  # that a schedule is tried for
+
+NETWORK = ("model", "resize.size", "dataset.channels", "dataset.classes", "optimizer", "scheduler", "training.epochs", "loss")
+TRANSFORMS = ("augmentation.transforms", "resize.size", "dataset.channels")
+
+
+def try_out(params: Tree, accepted: Tree) -> None:
+    """Raise ConfigError for what can't be built or does not fit together."""
+    with warnings.catch_warnings(action="ignore"):
+        if _is_new(NETWORK, params, accepted):
+            try_training(params)
+        if _is_new(TRANSFORMS, params, accepted):
+            try_transforms(params)
+
+
+def _is_new(keys: tuple[str, ...], params: Tree, accepted: Tree) -> bool:
+    return any(not has(accepted, key) or get(accepted, key) != get(params, key) for key in keys)
+
+
+def try_training(params: Tree) -> None:
+    """Build network, loss, optimizer and schedule; compare scores of nothing with classes, and step through the epochs."""
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    network, classes = _network(params)
+    loss = build("loss", params["loss"], nn.Module)
+    with _told("loss", params["loss"], "can't compare the scores of images with their classes"):
+        scores = torch.zeros(classes + 1, classes)  # of a number of images that no mistaken loss can broadcast
+        if loss(scores, torch.zeros(len(scores), dtype=torch.long)).shape != ():
+            raise ValueError("it gives one number for each image, and one for all is needed")
+    with without_compiler():
+        parameters = [nn.Parameter(torch.zeros((1,) * parameter.dim())) for parameter in network.parameters()]
+        optimizer = build("optimizer", params["optimizer"], Optimizer, parameters)
+        schedule = build("scheduler", params["scheduler"], LRScheduler, optimizer)
+    with _told("scheduler", params["scheduler"], f"can't step through training.epochs={params['training']['epochs']}"):
+        for _ in range(min(params["training"]["epochs"], MOST_EPOCHS)):
+            schedule.step()
+
+
+def _network(params: Tree) -> tuple[Any, int]:
+    """Return the network and its number of classes; refuse an image size that it shrinks to nothing."""
+    size = params["resize"]["size"]
+    try:
+        return _network_for(params, size)
+    except ConfigError as error:
+        smallest = smallest_size(lambda size: _works(params, size), size)
+        if smallest is None:
+            raise
+        reason = str(error).partition("refused its options: ")[2] or str(error)
+        raise ConfigError(f"resize.size must be at least {smallest} for this network, but it is {size}: {reason}", "resize.size") from error
+
+
+def smallest_size(works: Callable[[int], bool], size: int) -> int | None:
+    """Return the smallest size above `size` that works, None where none does."""
+    while size < LARGEST:
+        fails, size = size, min(2 * size, LARGEST)
+        if works(size):
+            while size - fails > 1:
+                middle = (fails + size) // 2
+                fails, size = (fails, middle) if works(middle) else (middle, size)
+            return size
+    return None
+
+
+def _works(params: Tree, size: int) -> bool:
+    try:
+        _network_for(params, size)
+    except ConfigError:
+        return False
+    return True
+
+
+def _network_for(params: Tree, size: int) -> tuple[Any, int]:
+    """Return network and number of classes; where the data decides that, it is two or what the network is made for."""
+    classes = params["dataset"]["classes"]
+    numbers = [len(classes)] if classes else [2, *(units for key, units in leaves(params["model"]) if key.endswith(".units"))]
+    refusals = []
+    for number in numbers:
+        try:
+            return _network_of(params, size, number), number
+        except ConfigError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _network_of(params: Tree, size: int, classes: int) -> Any:
+    from torch import nn
+
+    model, channels = params["model"], params["dataset"]["channels"]
+    with without_first_values():
+        network = build("model", model, nn.Module, in_channels=channels, num_classes=classes, image_size=size)
+    with _told("model", model, f"does not take images of {size}x{size} pixels and {channels} channels"):
+        shape = tuple(_scores_shape(network.eval(), channels, size))
+        if len(shape) != 2 or shape[1] != classes:
+            raise ValueError(f"it makes {('images', *shape[1:])} of them, ('images', {classes}) is needed, a score for each class")
+    return network
+
+
+def _scores_shape(network: Any, channels: int, size: int) -> Any:
+    """Return the shape of the scores of no image at all, which computes nothing."""
+    import torch
+
+    with torch.no_grad():
+        try:
+            return network(torch.empty(0, channels, size, size)).shape
+        except Exception:  # some can't do with none: two images on the meta device, whose first use takes a second
+            return network.to("meta")(torch.empty(2, channels, size, size, device="meta")).shape
+
+
+def try_transforms(params: Tree) -> None:
+    """Build every transform and hand it a black image; refuse what changes the image's shape."""
+    nodes = {f"augmentation.transforms.{name}": node for name, node in params["augmentation"]["transforms"].items() if node}
+    if not nodes:
+        return
+    import numpy as np
+
+    size, channels = params["resize"]["size"], params["dataset"]["channels"]
+    image = np.zeros((size, size, channels), np.uint8)
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for news, 10 s where none answers
+    for key, node in nodes.items():
+        with without_torch():
+            transform: Any = build(key, node, object)
+        with _told(key, node, f"does not take images of {size}x{size} pixels and {channels} channels"):
+            transform.p = 1
+            if (shape := transform(image=image)["image"].shape) != image.shape:
+                raise ValueError(f"it changes their shape {image.shape} to {shape}")
+
+
+@contextmanager
+def _told(key: str, node: Tree, what: str) -> Iterator[None]:
+    """Turn whatever a class raises into a ConfigError that says what it can't do."""
+    try:
+        yield
+    except Exception as error:
+        raise ConfigError(f"{key}: {node['_target_']} {what}: {' '.join(str(error).split())}", key) from error

@@ -1,0 +1,58 @@
+from typing import Any
+
+import pytest
+
+from pipeline.config.checks.clashes import check_clashes
+from pipeline.config.composition import Tree, parse, put, resolved
+from pipeline.config.errors import ConfigError
+from tests.conftest import Compose
+
+FILE = {"name": "a.gz", "sha256": "a" * 64}
+
+
+@pytest.fixture
+def params(composed: Compose) -> Tree:
+    return resolved(composed())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sources.mirrors": []}, "sources.mirrors is empty, so dataset.sources.files can't be fetched: give one base URL or more"),
+        ({"sources.files": {}}, "sources.files is empty and dataset.sources.folder is null, so there is nothing to fetch"),
+        ({"sources.files": {"a": FILE, "b": FILE}}, "sources.files names a.gz twice, and each file needs a name of its own"),
+        ({"classes": ["a"]}, "classes names 1, and a network needs two or more to tell apart"),
+        ({"classes": []}, "classes names 0, and a network needs two or more to tell apart"),
+        ({"classes": ["a", "b", "a"]}, "classes names a twice"),
+        ({"classes": ["a", " "]}, "classes holds an empty name"),
+        ({"splits": {"train": "a", "val": "b"}}, "splits.val must be one of train, validation, test"),
+        ({"splits": {"test": "b"}}, "splits names no train, so there are no images to train on"),
+        ({"splits": {"train": "a", "test": "a"}}, "splits.test is a, as dataset.splits.train is: the same images can't be both"),
+        ({"split.validation": 0}, "split.validation is 0 and dataset.splits names no validation, so no images are left for it;"),
+        ({"split.test": 0}, "split.test is 0 and dataset.splits names no test, so no images are left for it; give a share above 0"),
+        ({"split.test": 0.4, "split.validation": 0.6}, "split.validation and dataset.split.test must stay below 1 together, but they are"),
+    ],
+)
+def test_values_that_can_t_be_together_are_refused(changes: dict[str, Any], message: str, params: Tree) -> None:
+    for key, value in changes.items():
+        put(params, f"dataset.{key}", value)
+    with pytest.raises(ConfigError) as caught:
+        check_clashes(parse(params))
+    assert str(caught.value).startswith(f"dataset.{message}")
+    assert caught.value.key == f"dataset.{message.split()[0]}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sources.folder": "data/own", "sources.mirrors": [], "sources.files": {}},
+        {"classes": None},
+        {"splits": {"train": "a", "validation": "b", "test": "c"}, "split.validation": 0, "split.test": 0},
+        {"splits": {"train": "a", "test": "b"}, "split.test": 0.5, "split.validation": 0.6},  # the share of test is not used
+        {"split.test": 0.3, "split.validation": 0.6},
+    ],
+)
+def test_what_goes_together_passes(changes: dict[str, Any], params: Tree) -> None:
+    for key, value in changes.items():
+        put(params, f"dataset.{key}", value)
+    check_clashes(parse(params))

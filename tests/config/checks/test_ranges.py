@@ -1,0 +1,107 @@
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from pipeline.config.checks.kinds import shown
+from pipeline.config.checks.ranges import RULES, check_ranges
+from pipeline.config.composition import Tree, leaves, put, resolved
+from pipeline.config.errors import ConfigError
+from tests.conftest import Compose
+from tests.samples import option_files
+
+SUM = "a" * 64
+
+# key -> values that are refused, values that pass
+LIMITS: dict[str, tuple[list[Any], list[Any]]] = {
+    "seed": ([-1, 2**32], [0, 7, 2**32 - 1]),
+    "dataset.reader": (["csv", ""], ["digits", "idx", "folder"]),
+    "dataset.channels": ([0, 2, 4], [1, 3]),
+    "dataset.sources.mirrors": ([["ftp://a"], ["https://a", "/data"], ["https://"]], [[], ["https://a", "package://b/c", "file:///d"]]),
+    "dataset.sources.files.digits.name": (["", "/etc/passwd", "../a", "a/../../b", ".."], ["a.gz", "a/b.gz", "a..b"]),
+    "dataset.sources.files.digits.sha256": (["", "abc", SUM + "a", SUM.upper(), "g" * 64], [SUM]),
+    "dataset.splits.train": (["", "/a", "../a", "a/.."], ["train", "a/b"]),
+    "dataset.split.validation": ([-0.1, 1, 1.5, nan, inf], [0, 0.5, 0.99]),
+    "dataset.split.test": ([-0.1, 1, nan], [0, 0.2]),
+    "dataset.split.seed": ([-1], [0]),
+    "resize.size": ([0, 3, 4097], [4, 4096]),
+    "resize.method": (["squeeze"], ["stretch", "letterbox", "crop"]),
+    "resize.max_refused": ([-0.01, 1, nan], [0, 0.5]),
+    "augmentation.transforms.affine.p": ([-0.1, 1.1, nan], [0, 0.5, 1]),
+    "optimizer.lr": ([0, -1, "fast", nan, inf], [1e-9, 1]),
+    "optimizer.momentum": ([1, -0.1, nan], [0, 0.9]),
+    "optimizer.weight_decay": ([-1e-9, nan, inf], [0, 0.1]),
+    "scheduler.T_max": ([0, -1], [1]),
+    "scheduler.step_size": ([0], [1]),
+    "scheduler.gamma": ([0, -1, nan], [0.1, 1]),
+    "scheduler.factor": ([-0.1, 1.1, nan], [0, 1]),
+    "loss.label_smoothing": ([-0.1, 1.1, nan], [0, 1]),
+    "training.epochs": ([0, -1], [1]),
+    "training.batch_size": ([0], [1]),
+    "training.patience": ([0], [1, None]),
+    "training.divergence": ([1, 0, nan, inf], [1.5]),
+    "training.threads": ([0, 1025], [1, 1024]),
+    "training.workers": ([-1, 1025], [0, 1024]),
+    "training.monitor": (["train/loss"], ["validation/loss", "validation/accuracy"]),
+    "evaluate.batch_size": ([0], [1]),
+    "evaluate.confidence": ([0, 1, nan], [0.5]),
+    "evaluate.hardest": ([-1], [0]),
+    "explain.batch_size": ([0], [1]),
+    "explain.frames": ([0, 2], [3]),
+    "explain.images": ([-1], [0]),
+    "explain.maps": ([0], [1]),
+    "explain.rows": ([0], [1]),
+    "explain.bars": ([0], [1]),
+    "explain.mistakes": ([-1], [0]),
+    "tracking.uri": (
+        ["", "mlruns", "file:///a", "ftp://a"],
+        [None, "sqlite:///a.db", "postgresql+psycopg2://a/b", "http://127.0.0.1:5000"],
+    ),
+    "tracking.experiment": (["", " "], ["images", "my images"]),
+    "tracking.model": (["", "a/b", "a:b"], ["cnn", "my cnn"]),
+    "tracking.system_metrics": ([0, -1, nan], [5, None]),
+    "tracking.wait": ([-1, nan, inf], [0, 30]),
+}
+
+# Their classes know which numbers they take.
+BY_CLASS = ("model.", "augmentation.transforms.")
+
+
+@pytest.fixture
+def params(composed: Compose) -> Tree:
+    return resolved(composed())
+
+
+def test_every_rule_is_tested_here() -> None:
+    patterns = {key.replace("files.digits", "files.*").replace("splits.train", "splits.*") for key in LIMITS}
+    assert {key.replace("transforms.affine", "transforms.*") for key in patterns} == set(RULES)
+
+
+@pytest.mark.parametrize(("group", "option"), option_files())
+def test_every_number_of_conf_has_a_range(group: str, option: str, composed: Compose) -> None:
+    params = resolved(composed(f"{group}={option}"))
+    numbers = [key for key, value in leaves(params) if isinstance(value, int | float) and not isinstance(value, bool)]
+    assert [key for key in numbers if key not in RULES and not key.startswith(BY_CLASS)] == []
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (refused, _) in LIMITS.items() for value in refused])
+def test_a_value_outside_its_range_is_refused_with_key_and_value(key: str, value: Any, params: Tree) -> None:
+    put(params, key, value)
+    with pytest.raises(ConfigError) as caught:
+        check_ranges(params)
+    assert str(caught.value).startswith(f"{key} must be ")
+    assert str(caught.value).endswith(f", but it is {shown(value)}")
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (_, accepted) in LIMITS.items() for value in accepted])
+def test_a_value_within_its_range_passes(key: str, value: Any, params: Tree) -> None:
+    put(params, key, value)
+    check_ranges(params)
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf, [0.5, nan]])
+def test_what_is_no_number_is_refused_also_where_no_range_is_known(value: Any, params: Tree) -> None:
+    put(params, "augmentation.transforms.affine.scale", value)
+    with pytest.raises(ConfigError, match=r"^augmentation\.transforms\.affine\.scale must be a finite number, but it is "):
+        check_ranges(params)

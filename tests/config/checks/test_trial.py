@@ -1,0 +1,190 @@
+import copy
+import importlib
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.config.checks.shortcuts import without_first_values, without_torch
+from pipeline.config.checks.trial import smallest_size, try_out
+from pipeline.config.composition import Tree, put, resolved
+from pipeline.config.errors import ConfigError
+from tests.conftest import Compose
+from tests.project import ROOT
+from tests.samples import option_files
+
+TURN = {"_target_": "albumentations.Rotate"}
+
+
+@pytest.fixture
+def params(composed: Compose) -> Tree:
+    return resolved(composed("optimizer=sgd", "dataset=digits", "model=cnn", "augmentation=shift"))
+
+
+def refused(params: Tree, **changes: Any) -> ConfigError:
+    for key, value in changes.items():
+        put(params, key, value)
+    with pytest.raises(ConfigError) as caught:
+        try_out(params, {})
+    return caught.value
+
+
+@pytest.mark.parametrize(("group", "option"), option_files())
+def test_every_option_of_conf_can_be_built(group: str, option: str, composed: Compose) -> None:
+    try_out(resolved(composed(f"{group}={option}")), {})
+
+
+def test_an_image_size_that_shrinks_to_nothing_is_refused_with_the_layer_and_the_smallest_that_works(params: Tree) -> None:
+    error = refused(params, **{"resize.size": 4})
+    assert str(error).startswith("resize.size must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it")
+    assert error.key == "resize.size"
+    params["resize"]["size"] = 8
+    try_out(params, {})
+
+
+def test_the_smallest_size_of_lenet_is_found_too(params: Tree, composed: Compose) -> None:
+    params["model"] = resolved(composed("model=lenet"))["model"]
+    error = refused(params, **{"resize.size": 15})
+    assert str(error).startswith("resize.size must be at least 16 for this network, but it is 15: 15x15 images shrink to nothing")
+
+
+@pytest.mark.parametrize(("smallest", "size"), [(5, 4), (8, 4), (9, 4), (33, 32), (1000, 4), (4096, 4)])
+def test_the_smallest_size_is_found_without_trying_all(smallest: int, size: int) -> None:
+    tried: list[int] = []
+    assert smallest_size(lambda size: tried.append(size) is None and size >= smallest, size) == smallest
+    assert len(tried) <= 24
+
+
+def test_where_no_size_works_there_is_none() -> None:
+    assert smallest_size(lambda size: False, 4) is None
+    assert smallest_size(lambda size: True, 4096) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        (
+            {"model.layers.conv1.kind": "cnov"},
+            "model.layers.conv1.kind",
+            "layers.conv1.kind is 'cnov', expected one of .*did you mean conv",
+        ),
+        ({"model.layers.conv1.kernel": 0}, "model.layers.conv1.kernel", "layers.conv1.kernel must be 1 or more, but it is 0"),
+        ({"model.layers.conv1.filters": "many"}, "model.layers.conv1", "refused its options: layers.conv1: conv "),
+        ({"model.layers.pool1.strid": 1}, "model.layers.pool1.strid", "layers.pool1.strid is not an option of max_pool"),
+        ({"model.layers.scores": None}, "model.layers", "layers end with shape .*, but there are 10 classes; end with {kind: linear}"),
+        ({"model": {"_target_": "torch.nn.Identity"}}, "model", "does not take images of 32x32 pixels and 1 channels: it makes .*10"),
+        ({"optimizer.momentum": 0}, "optimizer", "torch.optim.SGD refused its options: Nesterov momentum requires a momentum"),
+        ({"scheduler.eta_min": 0.1, "scheduler.last_epoch": 3}, "scheduler", "refused its options: "),
+        (
+            {"scheduler": {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}},
+            "scheduler",
+            "can't step through training.epochs=.*'metrics'",
+        ),
+        (
+            {"scheduler": {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "max_lr": 1, "total_steps": 5}, "training.epochs": 6},
+            "scheduler",
+            "can't step through training.epochs=6: Tried to step 6 times. The specified number of total steps is 5",
+        ),
+        ({"loss": {"_target_": "torch.nn.MSELoss"}}, "loss", "can't compare the scores of images with their classes: The size of tensor"),
+        (
+            {"loss": {"_target_": "torch.nn.TripletMarginLoss"}},
+            "loss",
+            "can't compare the scores of images with their classes: .*'negative'",
+        ),
+        ({"loss.reduction": "none"}, "loss", "it gives one number for each image, and one for all is needed"),
+        ({"loss.reduction": "most"}, "loss", "most is not a valid value for reduction"),
+        ({"augmentation.transforms.a": {**TURN, "limit": [-10, 10], "p": 3}}, "augmentation.transforms.a", "Rotate refused its options: "),
+        (
+            {"augmentation.transforms.a": {"_target_": "albumentations.RandomCrop", "height": 8, "width": 8}},
+            "augmentation.transforms.a",
+            r"does not take images of 32x32 pixels and 1 channels: it changes their shape \(32, 32, 1\) to \(8, 8, 1\)",
+        ),
+    ],
+)
+def test_what_only_the_classes_know_is_told_by_its_key(changes: dict[str, Any], key: str, message: str, params: Tree) -> None:
+    error = refused(params, **changes)
+    assert re.search(message, str(error)), error
+    assert error.key == key
+    assert "\n" not in str(error)
+
+
+def test_a_network_made_for_some_classes_passes_where_the_data_alone_names_them(params: Tree) -> None:
+    params["dataset"]["classes"] = None
+    params["model"]["layers"]["scores"]["units"] = 7
+    try_out(params, {})
+    params["dataset"]["classes"] = ["a", "b"]
+    assert refused(params).key == "model.layers"
+
+
+def test_a_network_that_needs_images_gets_them(params: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Viewer(nn.Module):
+        def __init__(self, in_channels: int, num_classes: int, image_size: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(in_channels * image_size**2, num_classes)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.layer(images.view(len(images), -1))  # which torch can't do with no images
+
+    monkeypatch.setattr("pipeline.model.lenet.LeNet", Viewer)
+    params["model"] = {"_target_": "pipeline.model.lenet.LeNet"}
+    try_out(params, {})
+
+
+def test_what_an_earlier_check_accepted_is_not_built_again(params: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr("pipeline.config.checks.trial.try_training", lambda _: built.append("training"))
+    monkeypatch.setattr("pipeline.config.checks.trial.try_transforms", lambda _: built.append("transforms"))
+    accepted = copy.deepcopy(params)
+    try_out(params, accepted)
+    assert built == []
+    put(params, "tracking.experiment", "other")
+    try_out(params, accepted)
+    assert built == []
+    put(params, "augmentation.transforms.affine.p", 0.1)
+    try_out(params, accepted)
+    assert built == ["transforms"]
+    put(accepted, "augmentation.transforms.affine.p", 0.1)
+    put(params, "optimizer.lr", 0.1)
+    try_out(params, accepted)
+    assert built == ["transforms", "training"]
+    try_out(params, {})
+    assert built == ["transforms", "training", "training", "transforms"]
+
+
+def test_trying_draws_no_random_number_and_leaves_torch_as_it_was(params: Tree) -> None:
+    torch.manual_seed(0)
+    before, functions = torch.get_rng_state(), dict(vars(nn.init))
+    try_out(params, {})
+    assert torch.equal(torch.get_rng_state(), before)
+    assert vars(nn.init) == functions
+
+
+def test_an_optimizer_is_made_without_the_compiler_and_torch_finds_it_again() -> None:
+    code = """
+import sys, torch
+from pipeline.config.checks.shortcuts import without_compiler
+with without_compiler():
+    torch.optim.SGD([torch.zeros(1)], lr=1)
+assert "torch._dynamo" not in sys.modules
+torch.optim.SGD([torch.zeros(1)], lr=1)
+assert torch.optim.Optimizer.add_param_group.__wrapped__.__dynamo_disable.__module__.startswith("torch._dynamo")
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_torch_can_be_imported_again_after_it_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+    with without_torch(), pytest.raises(ImportError):
+        importlib.import_module("torch")
+    assert "torch" not in sys.modules
+
+
+def test_weights_without_first_values_cost_nothing() -> None:
+    with without_first_values():
+        layer = nn.Linear(20_000, 20_000, bias=False)  # 1.6 GB, had they values
+    assert layer.weight.shape == (20_000, 20_000)
