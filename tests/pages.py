@@ -8,14 +8,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Page, Response, expect, sync_playwright
 
-from tests.project import ROOT, Project, cloned, environment
+from tests.project import ROOT, Project, cloned, environment, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 30_000  # ms for what a page shows, on a busy machine
@@ -104,15 +103,6 @@ def opened(project: Project, height: int = 1000) -> Iterator[Pages]:
     finally:
         server.terminate()
         server.communicate()
-
-
-def wait_for(port: int) -> None:
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the pages did not start within a minute")
 
 
 def draw() -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -157,3 +158,13 @@ def picture(name: str, rng: np.random.Generator) -> np.ndarray:
     colours = rng.integers(0, 90, 3), rng.integers(160, 256, 3)
     image = np.where(inside[..., None], colours[1], colours[0]) + rng.integers(-15, 16, (height, width, 3))
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def wait_for(port: int) -> None:
+    """Wait until a server listens on this machine."""
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens at port {port} after a minute")

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.project import Project, environment, small_project
+from tests.project import Project, environment, small_project, wait_for
 
 STAGE = "pipeline.stage.train"
 
@@ -73,6 +75,19 @@ def is_done(project: Project) -> bool:
     return "train:" not in project.ok("dvc", "status").output
 
 
+STATES = """
+import pipeline.tracking.store
+from mlflow import MlflowClient
+print([run.info.status for run in MlflowClient({uri!r}).search_runs(["1"])])
+"""
+
+
+def states(project: Project, uri: str = "sqlite:///mlflow.db") -> str:
+    """Return the states of all runs, after one command."""
+    project.ok("python", "-m", "pipeline.command.deliver")
+    return project.ok("python", "-W", "ignore", "-c", STATES.format(uri=uri)).output.splitlines()[-1]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_live_training_with_its_own_exit_code_and_one_line(project: Project, number: int, code: int) -> None:
     started = start(project, "python", "-m", STAGE)
@@ -81,6 +96,7 @@ def test_a_signal_ends_a_live_training_with_its_own_exit_code_and_one_line(proje
     assert started.returncode == code
     assert output.splitlines()[-1].startswith(f"train failed: stopped by signal {int(number)}")
     assert "Traceback" not in output
+    assert states(project) == "['KILLED']"
 
 
 def test_sigterm_to_the_stage_fails_the_repro_and_a_rerun_trains_again(project: Project) -> None:
@@ -110,6 +126,7 @@ def test_kill_9_of_the_stage_leaves_a_clean_rerun(project: Project) -> None:
     started.communicate(timeout=30)
     assert started.returncode != 0
     assert not is_done(project)
+    assert states(project) == "['KILLED']"
     project.edit("params.yaml", "  epochs: 5000", "  epochs: 1")
     assert "train" in project.repro("train").stages
     assert is_done(project)
@@ -148,6 +165,7 @@ def test_a_learning_rate_of_a_million_fails_with_its_cause(project: Project) -> 
     assert "train failed: training diverged: the loss" in ran.output
     assert "try optimizer.lr=" in ran.output
     assert not is_done(project)
+    assert states(project) == "['FAILED']"
 
 
 def test_an_empty_class_fails_and_names_its_folder(project: Project) -> None:
@@ -161,12 +179,29 @@ def test_an_empty_class_fails_and_names_its_folder(project: Project) -> None:
     assert project.repro("resize").stages == ["fetch", "resize"]
 
 
-def test_a_failed_training_is_a_failed_run_in_the_store(project: Project) -> None:
-    started = start(project, "python", "-m", STAGE)
-    training_under_way(project, started).terminate()
-    started.communicate(timeout=30)
-    code = (
-        "import pipeline.tracking.store; from mlflow import MlflowClient;"
-        "print([run.info.status for run in MlflowClient('sqlite:///mlflow.db').search_runs(['1'])])"
-    )
-    assert "['KILLED']" in project.ok("python", "-W", "ignore", "-c", code).output
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_training_begins_without_its_server_and_its_run_appears_after_one_command_when_the_server_is_back(
+    project: Project, port: int, tmp_path: Path
+) -> None:
+    server = f"http://127.0.0.1:{port}"
+    project.edit("conf/tracking/mlflow.yaml", "uri: null", f"uri: {server}")
+    project.edit("conf/training/default.yaml", "epochs: 5000", "epochs: 2")
+    ran = project.ok("dvc", "repro", "evaluate", "explain")
+    assert f"the MLflow store {server} can't be used" in ran.output
+    assert "`python -m pipeline.command.deliver` brings it there" in ran.output
+    assert project.run("python", "-m", "pipeline.command.deliver").code == 69
+    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    env = environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path / 'server.db'}"}
+    with subprocess.Popen([sys.executable, "-m", *command], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL) as away:
+        wait_for(port)
+        assert "delivered: 3 of 3 journals" in project.ok("python", "-m", "pipeline.command.deliver").output
+        assert states(project, server) == "['FINISHED']"
+        assert "registered as folder version 1, the champion" in project.repro().output
+        away.terminate()

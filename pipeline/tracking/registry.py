@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # a model from the store must not run code
 
@@ -127,7 +128,6 @@ def _mlflows_default(store: Store) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri("")
-        del os.environ["MLFLOW_TRACKING_URI"]
+        mlflow.set_tracking_uri(cast(str, None))  # unset, which its signature does not say that it takes
         if given is not None:
             os.environ["MLFLOW_TRACKING_URI"] = given

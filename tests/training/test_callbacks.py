@@ -17,15 +17,32 @@ def trainer(epoch: int = 0, **metrics: float) -> Any:
 METRICS = {"validation_loss": 0.5, "train_loss": 1.5, "train_accuracy": 0.25, "validation_accuracy": 0.75}
 
 
-def test_the_history_has_a_row_per_epoch_from_1_and_tells_each_at_once() -> None:
-    told: list[tuple[dict[str, float], int]] = []
-    historian = Historian(lambda metrics, epoch: told.append((metrics, epoch)))
+class Told:
+    def __init__(self) -> None:
+        self.metrics: list[tuple[dict[str, float], int]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self.metrics.append((metrics, step))
+
+    def log_filters(self, weight: Any, step: int) -> None:
+        raise AssertionError("the history tells no filters")
+
+
+def test_the_history_has_a_row_per_epoch_from_1_and_tells_each_at_once_with_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    historian = Historian(told, images=1000)
+    clock = iter([0.0, 4.0, 5.0, 10.0, 12.0, 12.5])  # seconds: an epoch's start, its validation, its end
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     for epoch in (0, 1):
         historian.on_train_epoch_start(trainer(epoch), None)  # type: ignore[arg-type]
+        historian.on_validation_start(trainer(epoch), None)  # type: ignore[arg-type]
         historian.on_train_epoch_end(trainer(epoch, **METRICS), None)  # type: ignore[arg-type]
     metrics = {"train/accuracy": 0.25, "train/loss": 1.5, "validation/accuracy": 0.75, "validation/loss": 0.5, "learning_rate": 0.25}
-    assert told == [(metrics, 1), (metrics, 2)]
-    assert historian.rows == [{"epoch": 1, **metrics}, {"epoch": 2, **metrics}]
+    assert told.metrics == [
+        ({**metrics, "epoch_seconds": 5.0, "images_per_second": 250.0}, 1),
+        ({**metrics, "epoch_seconds": 2.5, "images_per_second": 500.0}, 2),
+    ]
+    assert historian.rows == [{"epoch": 1, **metrics}, {"epoch": 2, **metrics}]  # without times: equal work has equal bytes
     assert list(historian.rows[0]) == ["epoch", *metrics]  # the columns' order does not depend on when a metric came
 
 

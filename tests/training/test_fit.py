@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bundle import Predictor, make_network
@@ -13,6 +14,21 @@ from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.fit import Fitted, fit
 
+
+class Told:
+    """Follows a training: what was told, with its step."""
+
+    def __init__(self) -> None:
+        self.metrics: list[tuple[dict[str, float], int]] = []
+        self.filters: list[tuple[NDArray[np.float32], int]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self.metrics.append((metrics, step))
+
+    def log_filters(self, weight: NDArray[np.float32], step: int) -> None:
+        self.filters.append((weight, step))
+
+
 Train = Callable[..., tuple[nn.Module, Fitted]]
 
 
@@ -20,10 +36,10 @@ Train = Callable[..., tuple[nn.Module, Fitted]]
 def train(manifest: Manifest, prepared: Path, tmp_path: Path) -> Train:
     """Trains a fresh network as the stage does."""
 
-    def trained(cfg: Config, images: Path = prepared, on_epoch: Callable = lambda metrics, epoch: None) -> tuple[nn.Module, Fitted]:
+    def trained(cfg: Config, images: Path = prepared, follower: Told | None = None) -> tuple[nn.Module, Fitted]:
         torch.manual_seed(cfg.seed)
         network = make_network(cfg.model, manifest)
-        return network, fit(cfg, network, manifest, images, tmp_path / "checkpoints", on_epoch)
+        return network, fit(cfg, network, manifest, images, tmp_path / "checkpoints", follower or Told())
 
     return trained
 
@@ -60,7 +76,8 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_seed_does_n
     cfg.augmentation.transforms = {"flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}}
     first, again = train(cfg), train(cfg)
     assert torch.equal(weights(first[0]), weights(again[0]))
-    assert first[1] == again[1]
+    assert first[1].history == again[1].history
+    assert np.array_equal(first[1].filters, again[1].filters)
     cfg.seed += 1
     assert not torch.equal(weights(first[0]), weights(train(cfg)[0]))
 
@@ -94,11 +111,38 @@ def test_loader_workers_change_no_weight(cfg: Config, train: Train) -> None:
 
 
 def test_every_epoch_is_told_and_kept_in_the_history(cfg: Config, train: Train) -> None:
-    told: list[int] = []
-    _, fitted = train(cfg, on_epoch=lambda metrics, epoch: told.append(epoch))
-    assert told == [1, 2, 3] == [row["epoch"] for row in fitted.history]
-    names = {"epoch", "learning_rate", *(f"{split}/{metric}" for split in ("train", "validation") for metric in ("loss", "accuracy"))}
-    assert set(fitted.history[0]) == names
+    told = Told()
+    _, fitted = train(cfg, follower=told)
+    assert [step for _, step in told.metrics] == [1, 2, 3] == [row["epoch"] for row in fitted.history]
+    names = {"learning_rate", *(f"{split}/{metric}" for split in ("train", "validation") for metric in ("loss", "accuracy"))}
+    assert set(fitted.history[0]) == {"epoch", *names}
+    assert all(set(metrics) == {*names, "epoch_seconds", "images_per_second"} for metrics, _ in told.metrics)
+
+
+def test_the_first_layers_filters_are_told_and_kept_before_training_and_after_each_epoch(
+    cfg: Config, train: Train, manifest: Manifest
+) -> None:
+    told = Told()
+    network, fitted = train(cfg, follower=told)
+    torch.manual_seed(cfg.seed)
+    fresh = make_network(cfg.model, manifest)
+    assert [step for _, step in told.filters] == [0, 1, 2, 3]
+    assert fitted.filters is not None
+    assert all(np.array_equal(weight, fitted.filters[step]) for weight, step in told.filters)
+    assert np.array_equal(fitted.filters[0], first_convolution(fresh))
+    assert np.array_equal(fitted.filters[int(fitted.best["epoch"])], first_convolution(network))
+    assert not np.array_equal(fitted.filters[0], fitted.filters[1])
+
+
+def first_convolution(network: nn.Module) -> NDArray[np.float32]:
+    return next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d)).weight.detach().numpy()
+
+
+def test_a_network_without_convolutions_has_no_filters(cfg: Config, train: Train) -> None:
+    cfg.model["layers"] = {"scores": {"kind": "linear"}}
+    told = Told()
+    assert train(cfg, follower=told)[1].filters is None
+    assert told.filters == []
 
 
 def test_the_learning_rate_follows_the_schedule_by_the_epoch(cfg: Config, train: Train) -> None:
