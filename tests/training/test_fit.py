@@ -96,7 +96,7 @@ def test_the_seed_decides_every_chance_beside_the_first_weights(
         torch.manual_seed(0)
         network = make_network(cfg.model, manifest)
         cfg.seed = seed
-        fit(cfg, network, manifest, prepared, tmp_path / "checkpoints", lambda *_: None)
+        fit(cfg, network, manifest, prepared, tmp_path / "checkpoints", Told())
         return weights(network)
 
     assert (from_equal_weights(0) - from_equal_weights(1)).abs().max() > 1e-4
