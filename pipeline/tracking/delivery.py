@@ -107,4 +107,4 @@ def waits(folder: Path, reason: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return redact(str(error).splitlines()[0][:200])
+    return redact(str(error).splitlines()[0])[:200]

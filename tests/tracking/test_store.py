@@ -36,6 +36,7 @@ def test_the_embedded_store_lies_in_the_projects_root_with_its_artifacts(store: 
     assert (experiment.name, experiment.artifact_location) == ("images", str(home / "mlruns" / "images"))
 
 
+@pytest.mark.slow
 def test_eight_processes_that_open_an_empty_store_at_once_all_succeed_twenty_times(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OPENER]
     openers = [
