@@ -204,7 +204,7 @@ def conflict(project: Project) -> None:
 def conflict_is_told(project: Project, _: Ran) -> bool:
     ran = project.run("python", "-m", "pipeline.stage.configure")
     assert ran.code == 78
-    assert "params.yaml holds conflict markers of a merge" in ran.output
+    assert "params.yaml:1: conflict markers of a merge" in ran.output
     return True
 
 

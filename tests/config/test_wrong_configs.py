@@ -219,7 +219,7 @@ WHOLE = [
         LOCAL,
         HEAD + "augmentation:\n  transforms:\n    crop: {_target_: albumentations.RandomCrop, height: 8, width: 8}\n",
         4,
-        "augmentation.transforms.crop: albumentations.RandomCrop does not take images of 32x32 pixels and 1 channels: it changes",
+        "augmentation.transforms.crop: albumentations.RandomCrop leaves images in a shape that the network is not made for: ",
     ),
     (
         LOCAL,

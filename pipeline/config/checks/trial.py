@@ -127,22 +127,27 @@ def _scores_shape(network: Any, channels: int, size: int) -> Any:
 
 
 def try_transforms(params: Tree) -> None:
-    """Build every transform and hand it a black image; refuse what changes the image's shape."""
+    """Build every transform and hand a black image through them all; refuse what leaves it in another shape."""
     nodes = {f"augmentation.transforms.{name}": node for name, node in params["augmentation"]["transforms"].items() if node}
     if not nodes:
         return
     import numpy as np
 
     size, channels = params["resize"]["size"], params["dataset"]["channels"]
-    image = np.zeros((size, size, channels), np.uint8)
+    image = first = np.zeros((size, size, channels), np.uint8)
+    changer = ""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for news, 10 s where none answers
     for key, node in nodes.items():
+        before = image.shape
         with without_torch():
             transform: Any = build(key, node, object)
-        with _told(key, node, f"does not take images of {size}x{size} pixels and {channels} channels"):
+        with _told(key, node, f"does not take images of {before[1]}x{before[0]} pixels and {before[2]} channels"):
             transform.p = 1
-            if (shape := transform(image=image)["image"].shape) != image.shape:
-                raise ValueError(f"it changes their shape {image.shape} to {shape}")
+            image = transform(image=image)["image"]
+        changer = changer if image.shape == before else key
+    if image.shape != first.shape:
+        with _told(changer, nodes[changer], "leaves images in a shape that the network is not made for"):
+            raise ValueError(f"{first.shape} has become {image.shape}; end with albumentations.Resize, height: {size}, width: {size}")
 
 
 @contextmanager

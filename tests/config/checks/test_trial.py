@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.config.checks.shortcuts import without_first_values, without_torch
-from pipeline.config.checks.trial import smallest_size, try_out
+from pipeline.config.checks.trial import smallest_size, try_out, try_transforms
 from pipeline.config.composition import Tree, put, resolved
 from pipeline.config.errors import ConfigError
 from tests.conftest import Compose
@@ -101,7 +101,8 @@ def test_where_no_size_works_there_is_none() -> None:
         (
             {"augmentation.transforms.a": {"_target_": "albumentations.RandomCrop", "height": 8, "width": 8}},
             "augmentation.transforms.a",
-            r"does not take images of 32x32 pixels and 1 channels: it changes their shape \(32, 32, 1\) to \(8, 8, 1\)",
+            r"leaves images in a shape that the network is not made for: \(32, 32, 1\) has become \(8, 8, 1\); end with "
+            "albumentations.Resize, height: 32, width: 32",
         ),
     ],
 )
@@ -188,3 +189,13 @@ def test_weights_without_first_values_cost_nothing() -> None:
     with without_first_values():
         layer = nn.Linear(20_000, 20_000, bias=False)  # 1.6 GB, had they values
     assert layer.weight.shape == (20_000, 20_000)
+
+
+def test_a_transform_may_change_the_shape_where_a_later_one_brings_it_back(params: Tree) -> None:
+    crop = {"_target_": "albumentations.RandomResizedCrop", "size": [12, 12]}
+    back = {"_target_": "albumentations.Resize", "height": 32, "width": 32}
+    params["augmentation"]["transforms"] = {"crop": crop, "back": back}
+    try_transforms(params)
+    params["augmentation"]["transforms"] = {"back": back, "crop": crop}
+    with pytest.raises(ConfigError, match=r"augmentation\.transforms\.crop: .*has become \(12, 12, 1\)"):
+        try_transforms(params)
