@@ -90,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         rows = [
-            compare("digits", ROOT / "data" / "prepared", home, 7, "training.epochs=15"),
+            compare("digits", ROOT / "data" / "prepared", home, 5, "training.epochs=15"),
             compare("Fashion-MNIST", fashion_mnist(), home, 3, "experiment=fashion_mnist", "training.epochs=2"),
         ]
         ours, stock = per_step(home)

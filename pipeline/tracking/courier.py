@@ -15,7 +15,8 @@ from pipeline.tracking.delivery import Delivery, waits
 from pipeline.tracking.journal import COURIER, has_writer
 
 NICE = 10  # the training goes first
-LOOK = 0.05  # seconds between two looks into the journal
+LOOK = 0.1  # seconds between two looks whether the training lives
+ROUND = 1.0  # seconds between two deliveries: fewer cost the training less, where both share a processor
 AGAIN = 5.0  # seconds between two tries of a store that is away
 
 
@@ -29,7 +30,7 @@ def carry(folder: Path, home: Path) -> int:
             if delivery.catch_up():
                 return 0
             delivery.sample_system()
-            pause = LOOK
+            pause = ROUND
         except NetworkError as error:
             if is_last:
                 print(waits(folder, str(error)), file=sys.stderr)
