@@ -51,6 +51,9 @@ def wait(folder: Path, seconds: float) -> None:
 if __name__ == "__main__":
     os.nice(NICE)
     journal, root = map(Path, sys.argv[1:])
-    with FileLock(journal / COURIER):
-        code = carry(journal, root)
+    try:
+        with FileLock(journal / COURIER):
+            code = carry(journal, root)
+    except FileNotFoundError:  # a training of a second: another command has delivered it already
+        code = 0
     sys.exit(code)
