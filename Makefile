@@ -52,7 +52,7 @@ docs: repro ## the README's pictures and the table of edits and stages
 	python -m tests.pages
 
 clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store
-	rm -rf runs checkpoints dvc_plots .pytest_cache .ruff_cache .mypy_cache
+	rm -rf runs checkpoints chunks dvc_plots .pytest_cache .ruff_cache .mypy_cache
 
 $(VENV)/installed-%: requirements.lock requirements-torch-%.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

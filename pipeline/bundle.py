@@ -18,7 +18,7 @@ from pipeline.config.build import build
 from pipeline.config.errors import DataError
 from pipeline.dataset.files import sha256
 from pipeline.dataset.manifest import Manifest
-from pipeline.dataset.normalise import normalised
+from pipeline.dataset.normalise import middle, normalised
 
 # The config nodes that a training depends on, beside what made the data (which the manifest holds).
 TRAINED_WITH = ("seed", "model", "augmentation", "optimizer", "scheduler", "loss", "training")
@@ -29,33 +29,38 @@ History = list[dict[str, float]]  # one row an epoch: metric -> value
 Filters = NDArray[np.float32]  # (epochs + 1, out, in, kh, kw): the first convolution's, before training and after each epoch
 
 
-def make_network(model: dict[str, Any], manifest: Manifest) -> nn.Module:
-    """Build the configured network for this data: (B, C, H, W) -> (B, classes). Raises ConfigError."""
+def make_network(model: dict[str, Any], manifest: Manifest, side: int | None) -> nn.Module:
+    """Build the configured network for this data: (B, C, H, W) -> (B, classes). Raises ConfigError.
+
+    side: height and width of what it sees, in pixels; None: the whole image."""
     return build(
         "model",
         model,
         nn.Module,
         in_channels=manifest.channels,
         num_classes=len(manifest.classes),
-        image_size=manifest.size,
+        image_size=side or manifest.size,
     )
 
 
 class Predictor(nn.Module):
-    """A network with its preprocessing: (B, H, W, C) pixel values of 0..255 -> (B, classes) probabilities."""
+    """A network with its preprocessing: (B, H, W, C) pixel values of 0..255 -> (B, classes) probabilities.
+
+    side: height and width of the middle square that the network sees, in pixels; None: the whole image."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
+    def __init__(self, network: nn.Module, manifest: Manifest, side: int | None) -> None:
         super().__init__()
         self.network = network
+        self.side = side
         self.register_buffer("mean", torch.tensor(manifest.mean))
         self.register_buffer("std", torch.tensor(manifest.std))
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the scores before the softmax, (B, classes)."""
-        return self.network(normalised(images, self.mean, self.std))
+        return self.network(normalised(middle(images, self.side), self.mean, self.std))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.scores(images).softmax(dim=1)
@@ -81,7 +86,7 @@ class Bundle:
         return int(self.validation["epoch"])
 
     def predictor(self) -> Predictor:
-        return Predictor(self.network, self.manifest).eval()
+        return Predictor(self.network, self.manifest, self.config["training"]["input"]).eval()
 
     def require(self, manifest: Manifest) -> None:
         """Raise DataError where the prepared images are not those that the network was trained and selected on."""
@@ -103,7 +108,7 @@ class Bundle:
         if (found := sha256(weights)) != tree["weights_sha256"]:
             raise DataError(f"{weights} is damaged: sha256 {found}, expected {tree['weights_sha256']}; restore it with `dvc checkout`")
         manifest = Manifest.from_dict(tree["manifest"])
-        network = make_network(tree["config"]["model"], manifest)
+        network = make_network(tree["config"]["model"], manifest, tree["config"]["training"]["input"])
         network.load_state_dict(load_file(weights))
         with table.open() as stream:
             history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]

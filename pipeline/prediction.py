@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from pipeline.bundle import Bundle
+from pipeline.config.schema import Decode
 from pipeline.dataset.decode import Refused, decode
-from pipeline.dataset.resize import fit
+from pipeline.dataset.square import fit
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ def predict(bundle: Bundle, paths: list[Path], batch: int) -> Iterator[Predictio
 
 def _predict_batch(bundle: Bundle, paths: list[Path]) -> Iterator[Prediction | Unreadable]:
     manifest = bundle.manifest
+    how = Decode(**manifest.made_from["decode"])
     images, reasons = {}, {}
     for path in paths:
         try:
-            images[path] = fit(decode(path.read_bytes(), manifest.channels), manifest.size, manifest.method)  # (H, W, C)
+            pixels = decode(path.read_bytes(), manifest.channels, how, manifest.size).pixels  # (H, W, C)
+            images[path] = fit(pixels, manifest.size, manifest.method)
         except Refused as reason:
             reasons[path] = str(reason)
     probabilities = {}

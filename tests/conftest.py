@@ -66,7 +66,7 @@ def prepared(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> 
     for split, each in EACH.items():
         labels = [label for label in range(len(CLASSES)) for _ in range(each)]
         write_idx_split(raw, split, np.concatenate([bars(label, each, rng) for label in range(len(CLASSES))]), labels)
-    resize(small_config, raw, folder)
+    resize(small_config, raw, folder, raw.parent / "data.html", raw.parent / "chunks")
     return folder
 
 
@@ -80,7 +80,7 @@ def written_bundle(small_config: Config, manifest: Manifest, tmp_path_factory: p
     """A bundle of an untrained network; not to be written to."""
     folder = tmp_path_factory.mktemp("bundle")
     torch.manual_seed(0)
-    network = make_network(small_config.model, manifest)
+    network = make_network(small_config.model, manifest, None)
     config = {node: asdict(small_config)[node] for node in TRAINED_WITH}
     metrics = {"train/accuracy": 0.5, "train/loss": 1.0, "validation/accuracy": 0.4, "validation/loss": 1.1, "learning_rate": 0.003}
     history = [{"epoch": epoch, **metrics} for epoch in (1, 2)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.config.places import WORKSPACE
+from pipeline.config.schema import Dataset
 
 CONF = WORKSPACE / "conf"
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "local")
@@ -37,6 +38,11 @@ def options(group: str) -> list[str]:
 def option_files() -> list[tuple[str, str]]:
     """Return (group, option) for every option file of conf/."""
     return [(group, option) for group in GROUPS for option in options(group)]
+
+
+def data_set(**keys: Any) -> Dataset:
+    """Return the config of a data set, of which these keys matter."""
+    return Dataset(**{"classes": None, "take": None, "columns": None, "splits": None} | keys)
 
 
 def bars(label: int, count: int, rng: np.random.Generator, size: int = 8) -> NDArray[np.uint8]:
@@ -67,3 +73,11 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 def colour(width: int, height: int, rgb: tuple[int, int, int] = (200, 100, 50)) -> Image.Image:
     return Image.new("RGB", (width, height), rgb)
+
+
+def put_files(folder: Path, *names: str) -> Path:
+    """Make files of these names below a folder and return it."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"image")
+    return folder

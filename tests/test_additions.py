@@ -27,14 +27,22 @@ class MLP(nn.Module):
         return self.layers(images)  # (B, num_classes)
 '''
 
-READER = '''
+READER = '''\
+"""A NumPy archive with `images` (N, H, W, C) and `labels` (N,)."""
 
-def npz(raw: Path, classes: list[str] | None, splits: dict[str, str] | None) -> list[Item]:
-    """A NumPy archive with `images` (N, H, W, C) and `labels` (N,)."""
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.schema import Dataset
+from pipeline.dataset.items import ALL, Item, named
+
+
+def npz(raw: Path, dataset: Dataset) -> list[Item]:
+    """Read shapes.npz; raises DataError for a label without a class."""
     data = np.load(raw / "shapes.npz")
     pairs = enumerate(zip(data["images"], data["labels"], strict=True))
-    return [Item(f"shapes.npz#{i}", _named(label, classes), ALL, image) for i, (image, label) in pairs]
-
+    return [Item(f"shapes.npz#{i}", named(int(label), dataset, f"shapes.npz#{i}"), ALL, image) for i, (image, label) in pairs]
 '''
 
 
@@ -53,10 +61,14 @@ def add(project: Project) -> dict[str, int]:
         "conf/dataset/shapes.yaml",
         "name: shapes\nsources:\n  folder: null\n"
         f"  mirrors: [{archive.parent.as_uri()}]\n  files:\n    all: {{name: shapes.npz, sha256: {sha256(archive)}}}\n"
-        "reader: npz\nchannels: 1\nclasses: [dark, gray, light]\nsplits: null\nsplit: {validation: 0.2, test: 0.2, seed: 0}\n",
+        "reader: npz\nchannels: 1\nclasses: [dark, gray, light]\ntake: null\ncolumns: null\nsplits: null\n"
+        "split: {validation: 0.2, test: 0.2, seed: 0, folds: null, fold: 0}\ntwins: {correlation: 0.995, across: keep}\n",
     )
-    project.edit("pipeline/dataset/readers.py", "\n\ndef _named(", f"{READER}\ndef _named(")
-    project.edit("pipeline/dataset/readers.py", '"folder": folder}', '"folder": folder, "npz": npz}')
+    project.write("pipeline/dataset/formats/npz.py", READER)
+    listed = "from pipeline.dataset.formats.parquet import parquet\n"
+    project.edit("pipeline/dataset/readers.py", listed, f"from pipeline.dataset.formats.npz import npz\n{listed}")
+    project.edit("pipeline/dataset/readers.py", '    "parquet": parquet,\n', '    "parquet": parquet,\n    "npz": npz,\n')
+    project.ok("python", "-m", "pipeline.command.deps")
     project.ok("git", "add", "-A")
     counts = project.ok("git", "diff", "--cached", "--numstat").output.split("\n")
     return {path: int(added) for added, _, path in (line.split("\t") for line in counts if line)}
@@ -73,9 +85,11 @@ def test_a_network_an_augmentation_and_a_data_set_work_by_the_files_that_the_tab
         "conf/model/mlp.yaml",
         "conf/augmentation/blur.yaml",
         "conf/dataset/shapes.yaml",
+        "pipeline/dataset/formats/npz.py",
         "pipeline/dataset/readers.py",
+        "dvc.yaml",
     }
-    assert sum(files.values()) < 60
+    assert sum(files.values()) < 70
     ran = project.exp_run("model=mlp", "augmentation=blur", "dataset=shapes", "training.epochs=3")
     assert ran.stages == ["configure", "fetch", "resize", "train", "evaluate", "explain", "register"]
     assert "shapes" in project.read("bundle/bundle.json")

@@ -43,7 +43,7 @@ def test_a_bundle_is_read_as_it_was_written(bundle: Bundle, small_config: Config
     assert bundle.validation == bundle.history[0]
     assert [row["epoch"] for row in bundle.history] == [1, 2]
     torch.manual_seed(0)
-    fresh = make_network(small_config.model, manifest).state_dict()
+    fresh = make_network(small_config.model, manifest, None).state_dict()
     assert all(torch.equal(fresh[name], value) for name, value in bundle.network.state_dict().items())
     assert bundle.parameters == sum(value.numel() for value in fresh.values())
 
@@ -144,14 +144,14 @@ def test_a_predictor_turns_pixels_into_probabilities_that_sum_to_1(bundle: Bundl
 
 
 def test_a_predictor_normalises_by_the_manifest(bundle: Bundle, manifest: Manifest) -> None:
-    predictor = Predictor(torch.nn.Flatten(), manifest)
+    predictor = Predictor(torch.nn.Flatten(), manifest, None)
     pixels = torch.full((1, 8, 8, 1), 51, dtype=torch.uint8)
     torch.testing.assert_close(predictor.scores(pixels)[0, 0].item(), (0.2 - manifest.mean[0]) / manifest.std[0], atol=1e-5, rtol=1e-5)
 
 
 def test_a_network_is_built_for_the_data(small_config: Config, manifest: Manifest) -> None:
     other = dataclasses.replace(manifest, classes=["a", "b", "c", "d"], image_shape=(12, 12, 3))
-    assert make_network(small_config.model, other)(torch.zeros(2, 3, 12, 12)).shape == (2, 4)
+    assert make_network(small_config.model, other, None)(torch.zeros(2, 3, 12, 12)).shape == (2, 4)
 
 
 def test_a_history_whose_first_epoch_lacks_a_metric_keeps_the_later_ones(bundle: Bundle, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from pipeline.bundle import Bundle
-from pipeline.dataset.resize import fit
+from pipeline.dataset.square import fit
 from pipeline.prediction import Prediction, Unreadable, predict
 from tests.samples import CLASSES, encoded
 
@@ -62,6 +62,18 @@ def test_photos_are_resized_by_the_method_of_the_training(method: str, bundle: B
     assert isinstance(answer, Prediction)
     with torch.no_grad():
         expected = bundle.predictor()(torch.from_numpy(fit(pixels, 8, method)[None]))
+    np.testing.assert_allclose([answer.probabilities], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_photos_are_decoded_as_those_of_the_training(shade: int, bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "clear.png").write_bytes(encoded(Image.new("RGBA", (8, 8), (90, 90, 90, 0)), "PNG"))
+    decoding = bundle.manifest.made_from["decode"] | {"background": [shade] * 3}
+    trained = replace(bundle, manifest=replace(bundle.manifest, made_from=bundle.manifest.made_from | {"decode": decoding}))
+    [answer] = predict(trained, [tmp_path / "clear.png"], 4)
+    assert isinstance(answer, Prediction)
+    with torch.no_grad():
+        expected = bundle.predictor()(torch.full((1, 8, 8, 1), shade, dtype=torch.uint8))
     np.testing.assert_allclose([answer.probabilities], expected, atol=1e-6)
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.project import CLASSES, EACH, Project, Ran, small_project
 
@@ -79,3 +80,11 @@ def test_a_fresh_clone_fills_its_own_store_though_the_committed_lock_knows_the_r
     shutil.copytree(project.root / "data" / "own", clone.root / "data" / "own")
     assert clone.repro().stages == ["register"]
     assert "the champion" in clone.repro("-f", "-s", "register").output
+
+
+def test_augmentation_can_be_looked_at_before_any_training(line: tuple[Project, Ran]) -> None:
+    project, _ = line
+    command = ("python", "-m", "pipeline.command.preview", "augmentation=flip", "training.input=12", "hydra.run.dir=runs/preview")
+    assert "8 training images in their first 8 epochs: runs/preview/preview.png" in project.ok(*command).output
+    with Image.open(project.root / "runs" / "preview" / "preview.png") as picture:
+        assert min(picture.size) > 700

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.command.deps import BY_TARGET, closure, is_code
+from pipeline.command.deps import UNIMPORTED, closure, is_code
 from pipeline.config.composition import compose, get, read_yaml, resolved
 from pipeline.config.lock import Lock, overlooked
 from pipeline.config.places import OUTS
@@ -99,7 +99,7 @@ def test_training_does_not_depend_on_pictures_or_checks() -> None:
 
 
 def test_what_is_imported_by_name_is_a_dependency() -> None:
-    assert all((ROOT / folder).is_dir() for folders in BY_TARGET.values() for folder in folders)
+    assert all((ROOT / path).exists() for paths in UNIMPORTED.values() for path in paths)
 
 
 def test_every_config_node_is_some_stages_parameter() -> None:

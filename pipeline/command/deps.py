@@ -15,8 +15,8 @@ from pipeline.config.places import WORKSPACE
 # Runs outside DVC only, where it checks and warns.
 WITHOUT_EFFECT = {"pipeline/config/live.py"}
 
-# Imported by name at run time: `_target_` in conf/model names a class in this folder.
-BY_TARGET = {"pipeline/bundle.py": ["pipeline/model"]}
+# Used without an import: `_target_` in conf/model names a class in this folder; a page is filled into its template.
+UNIMPORTED = {"pipeline/bundle.py": ["pipeline/model"], "pipeline/dataset/passport.py": ["pipeline/dataset/passport.html"]}
 
 # Other versions of the packages may give other results.
 ALWAYS = ["requirements.lock"]
@@ -45,8 +45,8 @@ def closure(module: Path, root: Path) -> list[str]:
             found.add(file)
             waiting += imports(file, root)
     files = {str(file.relative_to(root)) for file in found}
-    by_target = {folder for file in files for folder in BY_TARGET.get(file, [])}
-    return sorted(files | by_target) + ALWAYS
+    unimported = {path for file in files for path in UNIMPORTED.get(file, [])}
+    return sorted(files | unimported) + ALWAYS
 
 
 def is_code(dep: str) -> bool:

@@ -9,6 +9,7 @@ WORKSPACE = Path(__file__).resolve().parents[2]  # in a queued experiment: DVC's
 
 # What crosses stages, and where DVC's out of it lies.
 OUTS = {"raw": "data/raw", "prepared": "data/prepared", "bundle": "bundle", "reports": "reports", "pictures": "reports/pictures"}
+PAGES = {"passport": "reports/data.html"}  # outs that are one file
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,19 @@ class Places:
         """Return where to write: a folder emptied of what an earlier run left; another stage's out within it stays."""
         folder = self.live / name if self.live else WORKSPACE / OUTS[name]
         folder.mkdir(parents=True, exist_ok=True)
-        others = {WORKSPACE / place for place in OUTS.values()}
+        others = {WORKSPACE / place for place in (OUTS | PAGES).values()}
         for path in set(folder.iterdir()) - others:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
         return folder
+
+    def page(self, name: str) -> Path:
+        """Return where to write an out that is one file."""
+        path = self.live / Path(PAGES[name]).name if self.live else WORKSPACE / PAGES[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def show(self, path: Path) -> str:
         """Return a path as a person in the project's root would type it."""

@@ -13,12 +13,15 @@ from omegaconf import MISSING
 class SourceFile:
     name: str = MISSING  # file name below each mirror, and in data/raw
     sha256: str = MISSING  # of the file as published
+    bytes: int | None = None  # of the file as published; null: as its server says
+    unpack: bool = False  # whether it is an archive, whose files take its place in data/raw
+    url: str | None = None  # its own; null: its name below the mirrors
 
 
 @dataclass
 class Sources:
     folder: str | None = MISSING  # a folder of this project, taken as it is; null: download `files`
-    mirrors: list[str] = MISSING  # base URLs, tried in order: https, http, file, package://module/path
+    mirrors: list[str] = MISSING  # base URLs, tried in order: https, http, s3, gs, file, package://module/path; paths: /…, ./…
     files: dict[str, SourceFile] = MISSING
 
 
@@ -27,17 +30,51 @@ class Split:
     validation: float = MISSING  # share of the training images, 0..1
     test: float = MISSING  # share of all images, 0..1; not used where the data has an official test split
     seed: int = MISSING  # of the split only: training's seed never changes it
+    folds: int | None = MISSING  # equal parts of what is not test, for cross-validation; null: validation's share instead
+    fold: int = MISSING  # which of them is the validation split, from 0
+
+
+@dataclass
+class Twins:
+    correlation: float = MISSING  # of two pictures' 16x16 gray miniatures, from which on they are twins
+    across: str = MISSING  # leave_out | keep: pictures of train (validation) whose twin is in validation or test (test)
 
 
 @dataclass
 class Dataset:
     name: str = MISSING
     sources: Sources = MISSING
-    reader: str = MISSING  # a function of pipeline/dataset/readers.py
+    reader: str = MISSING  # one of READERS in pipeline/dataset/readers.py
     channels: int = MISSING  # 1 gray, 3 colour
-    classes: list[str] | None = MISSING  # index = label; null: the sub-folders' names, sorted
-    splits: dict[str, str] | None = MISSING  # official splits: {train: …, validation: …, test: …} -> where each lies
+    classes: list[str] | None = MISSING  # index = label; null: those of the images, sorted
+    take: dict[str, str] | None = MISSING  # class in the files -> name in `classes`; others are left out; null: all, as they are called
+    columns: dict[str, str] | None = MISSING  # of tables: {image: …, label: …, split: …} -> what the column is called
+    splits: dict[str, str] | None = MISSING  # official splits: {train: …, validation: …, test: …} -> where each lies; or {all: …}
     split: Split = MISSING
+    twins: Twins = MISSING
+
+
+@dataclass
+class Fetch:
+    name: str = MISSING
+    timeout: float = MISSING  # seconds without a byte before an attempt ends
+    slowest: float = MISSING  # bytes per second, over `timeout` seconds, below which an attempt ends
+    attempts: int = MISSING  # per mirror, in a row that bring nothing new
+    pause: float = MISSING  # seconds before the second attempt, doubled for each further one
+    progress: float = MISSING  # seconds between two lines of progress
+    max_bytes: int = MISSING  # that an archive may unpack to
+    max_ratio: float = MISSING  # unpacked bytes per byte of the archive
+    max_files: int = MISSING  # entries of an archive, folders included
+    max_depth: int = MISSING  # folders of an archive, one in another
+
+
+@dataclass
+class Decode:
+    name: str = MISSING
+    background: list[int] = MISSING  # red, green, blue, 0..255, under transparent pixels
+    max_pixels: int = MISSING  # width x height of the largest picture that is decoded
+    smallest_side: int = MISSING  # pixels that width and height must have
+    sixteen_bit: str = MISSING  # high_byte | refuse: what becomes of more than 8 bits per channel
 
 
 @dataclass
@@ -45,7 +82,8 @@ class Resize:
     name: str = MISSING
     size: int = MISSING  # pixels, height = width
     method: str = MISSING  # stretch | letterbox | crop
-    max_refused: float = MISSING  # largest share of unreadable files, 0..1, before the stage stops
+    on_bad: str = MISSING  # skip | stop: what a file that can't be used does
+    max_refused: float = MISSING  # largest share of files that may be skipped, 0..1, before the stage stops
 
 
 @dataclass
@@ -59,11 +97,13 @@ class Training:
     name: str = MISSING
     epochs: int = MISSING  # passes over the training images
     batch_size: int = MISSING  # images per optimizer step
+    input: int | None = MISSING  # pixels, height = width: random squares in training, the middle elsewhere; null: whole images
     monitor: str = MISSING  # the metric that selects the epoch whose weights are kept
     patience: int | None = MISSING  # epochs without a better monitor before stopping; null: never
     divergence: float = MISSING  # stop when an epoch's loss exceeds this multiple of ln(classes)
     threads: int = MISSING  # of torch; part of the result: other counts give other weights
     workers: int = MISSING  # loader processes; never part of the result
+    balance: str = MISSING  # none | weights | sampler: makes every class count the same
 
 
 @dataclass
@@ -93,7 +133,8 @@ class Tracking:
     experiment: str = MISSING  # MLflow experiment that all runs join
     model: str = MISSING  # registered model's name
     system_metrics: float | None = MISSING  # seconds between two samples of processor, memory, disk, network, GPU; null: none
-    wait: float = MISSING  # seconds that a training that is done waits for its last events to arrive
+    share: float = MISSING  # of one processor core, at most, for delivery while a training goes on
+    wait: float = MISSING  # share of its time that a training that is done waits for its last events to arrive
 
 
 @dataclass
@@ -105,6 +146,8 @@ class Experiment:
 class Config:
     seed: int = MISSING
     dataset: Dataset = MISSING
+    fetch: Fetch = MISSING
+    decode: Decode = MISSING
     resize: Resize = MISSING
     model: dict[str, Any] = MISSING
     augmentation: Augmentation = MISSING

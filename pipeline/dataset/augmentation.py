@@ -16,11 +16,13 @@ from pipeline.config.schema import Augmentation
 
 
 class Augment:
-    """Transforms uint8 images (H, W, C) to others of the same shape."""
+    """Transforms uint8 images (H, W, C) to others of the same shape; with a side, to random squares of it."""
 
-    def __init__(self, config: Augmentation, seed: int) -> None:
+    def __init__(self, config: Augmentation, seed: int, side: int | None = None) -> None:
         chosen = {name: node for name, node in config.transforms.items() if node is not None}
         transforms = [build(f"augmentation.transforms.{name}", node, A.BasicTransform) for name, node in chosen.items()]
+        if side is not None:
+            transforms.insert(0, A.RandomCrop(side, side))
         self.compose = A.Compose(transforms) if transforms else None
         self.seed = seed
 

@@ -1,44 +1,79 @@
 """Sources → data/raw: verified original files. Knows nothing of pixels.
 
-A file is on disk under its own name only when its checksum is right; downloads are kept by checksum under
-the project's root, so a second fetch, a queued experiment or a changed mirror downloads nothing again."""
+A file is on disk under its own name only when its checksum is right; downloads and what archives hold are kept by checksum
+under the project's root, so a second fetch, a queued experiment or a changed mirror downloads and unpacks nothing again."""
 
-import base64
-import http.client
-import importlib.resources
 import os
 import shutil
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock
 
-from pipeline.config.errors import ConfigError, DataError, NetworkError
-from pipeline.config.schema import SourceFile, Sources
-from pipeline.config.urls import without_credentials
+from pipeline.config.errors import ConfigError, DataError
+from pipeline.config.schema import Config, Fetch, SourceFile
 from pipeline.dataset.files import is_hidden, sha256, visible_files
-
-BLOCK = 1 << 20  # bytes between two looks at the clock
-TIMEOUT = 30  # seconds without a byte before a mirror is given up
-ATTEMPTS = 3  # per mirror
-PAUSE = 1.0  # seconds before the second attempt, doubled for each further one
+from pipeline.dataset.source.download import download, part_of, size_of
+from pipeline.dataset.source.space import gigabytes, require_space
+from pipeline.dataset.source.unpack import folder_of, intact, unpack
 
 
-def fetch(sources: Sources, raw: Path, downloads: Path, root: Path) -> int:
+def fetch(cfg: Config, raw: Path, downloads: Path, root: Path) -> int:
     """Put the data set's original files into `raw`, and nothing else; return their number.
 
-    downloads: where files are kept by checksum. root: what `sources.folder` is relative to.
-    Raises DataError for a missing or empty folder, NetworkError when no mirror gives the right bytes."""
+    downloads: where files are kept by checksum. root: what `sources.folder` and paths among the mirrors are relative to.
+    Raises DataError for a folder that is missing or empty and for an archive that can't be unpacked, NetworkError when no
+    mirror gives the right bytes, OSError (no space left) before a download that has no room."""
+    sources = cfg.dataset.sources
     if sources.folder:
         return link_folder(root / sources.folder, raw, sources.folder)
     for file in sources.files.values():
-        link(downloaded(file, sources.mirrors, downloads), raw / _safe_name(file.name))
-    return len(sources.files)
+        _require_inside(file.name)
+    require_room(list(sources.files.values()), downloads)
+    sources_of: dict[Path, str] = {}
+    for file in sources.files.values():
+        for name, path in originals(file, sources.mirrors, downloads, cfg.fetch, root).items():
+            target = raw / name
+            if target in sources_of:
+                raise DataError(
+                    f"{sources_of[target]} and {file.name} both hold {name}; give one of them a folder: "
+                    f"name: other/{Path(file.name).name}, with its own url"
+                )
+            sources_of[target] = file.name
+            link(path, target)
+    return len(sources_of)
+
+
+def originals(file: SourceFile, mirrors: list[str], downloads: Path, how: Fetch, root: Path) -> dict[str, Path]:
+    """Return what one source file puts into data/raw: name there → verified file below `downloads`, got now if need be."""
+    kept = place_of(file, downloads)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.parent / ".lock"):
+        if file.unpack and (files := intact(folder_of(kept))):
+            return _beside(file, files)
+        if not (kept.exists() and sha256(kept) == file.sha256):
+            download(file, mirrors, kept, how, root)
+        return _beside(file, unpack(kept, how)) if file.unpack else {file.name: kept}
+
+
+def _beside(file: SourceFile, files: dict[str, Path]) -> dict[str, Path]:
+    """Name an archive's files from where the archive itself would lie."""
+    return {str(Path(file.name).parent / name): path for name, path in files.items()}
+
+
+def place_of(file: SourceFile, downloads: Path) -> Path:
+    return downloads / file.sha256[:16] / file.name
+
+
+def require_room(files: list[SourceFile], downloads: Path) -> None:
+    """Say how much disk the files that are not there yet will take, as far as it is known; raises OSError when that is too much."""
+    places = {place_of(file, downloads): file for file in files if file.bytes}
+    missing = {place: file for place, file in places.items() if not place.exists() and not folder_of(place).exists()}
+    load = sum((file.bytes or 0) - size_of(part_of(place)) for place, file in missing.items())
+    # What is in an archive shows when it is there; pictures are packed already, so it will be as much again or more.
+    room = load + sum(file.bytes or 0 for file in missing.values() if file.unpack)
+    if missing:
+        free = require_space(downloads, room, ", ".join(file.name for file in missing.values()))
+        print(f"{gigabytes(load)} to fetch, {gigabytes(room)} of disk for it at least; {gigabytes(free)} are free", flush=True)
 
 
 def link_folder(folder: Path, raw: Path, shown: str) -> int:
@@ -70,102 +105,6 @@ def link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def downloaded(file: SourceFile, mirrors: list[str], downloads: Path) -> Path:
-    """Return the verified file below `downloads`, from the first mirror that has the right bytes."""
-    kept = downloads / file.sha256[:16] / _safe_name(file.name)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.parent / ".lock"):
-        if kept.exists() and sha256(kept) == file.sha256:
-            return kept
-        failures = []
-        for mirror in mirrors:
-            url = f"{mirror.rstrip('/')}/{file.name}"
-            try:
-                _from_mirror(url, file, kept)
-                return kept
-            except NetworkError as error:
-                failures.append(str(error))
-        raise NetworkError(
-            f"{file.name} could not be fetched from any of {len(mirrors)} mirrors. {'; '.join(failures)}. "
-            "Nothing was kept. Repeat when the network is back, or name another base URL in dataset.sources.mirrors"
-        )
-
-
-def _from_mirror(url: str, file: SourceFile, kept: Path) -> None:
-    """Download one URL to its place, trying again after a broken connection. Raises NetworkError."""
-    part = kept.with_name(f".{kept.name}.part")
-    shown = without_credentials(url)
-    start = time.monotonic()
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE * 2 ** (attempt - 1))
-        try:
-            with _opened(url) as stream, part.open("wb") as out:
-                _copy(stream, out, file.name)
-            break
-        except urllib.error.HTTPError as error:
-            if (error.code < 500 and error.code != 429) or attempt == ATTEMPTS - 1:
-                raise NetworkError(f"{shown}: the server answered {error.code} {error.reason}") from error
-        except (OSError, http.client.HTTPException, ModuleNotFoundError) as error:  # the last: of package://
-            if getattr(error, "errno", None) == 28:  # no space left: the entry point says so
-                part.unlink(missing_ok=True)
-                raise
-            if attempt == ATTEMPTS - 1:
-                raise NetworkError(f"{shown}: {getattr(error, 'reason', error)}") from error
-    if (found := sha256(part)) != file.sha256:
-        with part.open("rb") as stream:
-            page = " (the server sent a web page)" if stream.read(512).lstrip()[:1] == b"<" else ""
-        size = part.stat().st_size
-        part.unlink()
-        raise NetworkError(f"{shown}: {size} bytes{page} with sha256 {found}, expected {file.sha256}; the download was deleted")
-    part.replace(kept)
-    print(f"fetched {file.name}: {kept.stat().st_size / 1e6:.1f} MB in {time.monotonic() - start:.1f} s from {shown}")
-
-
-def _opened(url: str) -> BinaryIO:
-    scheme = urllib.parse.urlsplit(url).scheme
-    if scheme == "package":  # a file that an installed package carries
-        package, _, path = url.removeprefix("package://").partition("/")
-        return importlib.resources.files(package).joinpath(path).open("rb")  # type: ignore[return-value]
-    if scheme not in ("http", "https", "file"):
-        raise ConfigError(f"dataset.sources.mirrors: {without_credentials(url)} must begin with https, http, file or package")
-    return urllib.request.urlopen(_request(url), timeout=TIMEOUT)
-
-
-def _request(url: str) -> urllib.request.Request:
-    """Return the request with the URL's user:password in a header: urllib takes them for a part of the host's name."""
-    parts = urllib.parse.urlsplit(url)
-    credentials, _, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(parts._replace(netloc=host).geturl())
-    if credentials:
-        token = base64.b64encode(urllib.parse.unquote(credentials).encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {token}")
-    return request
-
-
-def _copy(stream: BinaryIO, out: BinaryIO, name: str) -> None:
-    """Copy block by block, with a line of progress every few seconds."""
-    announced = int(getattr(stream, "headers", {}).get("Content-Length") or 0)
-    start = told = time.monotonic()
-    done = 0
-    for block in _blocks(stream):
-        out.write(block)
-        done += len(block)
-        if time.monotonic() - told > 5:
-            told = time.monotonic()
-            rate = done / (told - start)
-            left = f", {(announced - done) / rate:.0f} s left" if announced else ""
-            print(f"fetching {name}: {done / 1e6:.0f} of {announced / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s{left}", flush=True)
-    if announced and done < announced:
-        raise ConnectionError(f"the connection ended after {done} of {announced} bytes")
-
-
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(BLOCK):
-        yield block
-
-
-def _safe_name(name: str) -> str:
+def _require_inside(name: str) -> None:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ConfigError(f"dataset.sources.files: the name {name} leaves its folder; give a plain file name")
-    return name

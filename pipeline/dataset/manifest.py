@@ -21,6 +21,7 @@ class Manifest:
     std: list[float]  # likewise
     counts: dict[str, dict[str, int]]  # split -> class -> images
     refused: int  # files that could not be used; images.csv gives each one's reason
+    left_out: int  # twins of images of a later split, likewise
     data_digest: str  # sha256 over pixels, labels and classes of all splits
     made_from: dict[str, Any]  # the config nodes that decide the above
 
@@ -73,7 +74,7 @@ def made_from(cfg: Config) -> dict[str, Any]:
     """Return the config nodes that decide the prepared images; mirrors do not."""
     dataset = asdict(cfg.dataset)
     del dataset["sources"]["mirrors"]
-    return {"dataset": dataset, "resize": asdict(cfg.resize)}
+    return {"dataset": dataset, "decode": asdict(cfg.decode), "resize": asdict(cfg.resize)}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""One split as two .npy files: images that are appended one by one and read by memory map, and their labels."""
+"""One split as two .npy files: images that are appended and read by memory map, and their labels."""
 
 import hashlib
 from pathlib import Path
@@ -20,14 +20,14 @@ class Pack:
         self.stream = (folder / f"{split}.npy").open("wb")
         self._write_header()
 
-    def append(self, image: NDArray[np.uint8], label: int) -> None:
-        """Add one (H, W, C) image."""
-        data = np.ascontiguousarray(image).tobytes()
+    def append(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        """Add images (N, H, W, C) and their labels (N,)."""
+        data = np.ascontiguousarray(images).tobytes()
         self.stream.write(data)
         self.digest.update(data)
-        self.labels.append(label)
+        self.labels += labels.tolist()
         for channel, counts in enumerate(self.histogram):
-            counts += np.bincount(image[:, :, channel].ravel(), minlength=256)
+            counts += np.bincount(images[..., channel].ravel(), minlength=256)
 
     def close(self) -> bytes:
         """Finish both files; return the digest of pixels and labels."""

@@ -1,132 +1,71 @@
-"""Raw files → images and labels, one function per format; nothing is resized here.
+"""Raw files → images and labels: the formats by name, and what is taken of them; nothing is decoded here.
 
-A reader takes (raw, classes, splits) and returns its items in an order that depends on the files alone."""
+A reader takes (raw, dataset) and returns its items in an order that depends on the files alone."""
 
-import gzip
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.config.errors import ConfigError, DataError
+from pipeline.config.schema import Dataset
+from pipeline.dataset.embedded import Embedded
+from pipeline.dataset.formats.cifar import cifar, cifar_binary
+from pipeline.dataset.formats.digits import digits
+from pipeline.dataset.formats.folder import folder
+from pipeline.dataset.formats.idx import idx
+from pipeline.dataset.formats.parquet import parquet
+from pipeline.dataset.formats.table import table
+from pipeline.dataset.items import ALL, NO_CLASS, Item
 
-ALL = "all"  # the part of images that no official split claims
-NO_CLASS = ""  # the label of a file outside the class folders: listed, not used
+__all__ = ["ALL", "NO_CLASS", "READERS", "Embedded", "Item", "read"]
 
+MOST = 12  # class names that a message lists
 
-@dataclass(frozen=True)
-class Item:
-    """One source image."""
+Reader = Callable[[Path, Dataset], list[Item]]
 
-    path: str  # below data/raw; `file#index` inside a packed file
-    label: str  # class name, or NO_CLASS
-    part: str  # its official split, or ALL
-    content: Path | NDArray[np.uint8]  # a file to decode, or (H, W) pixels
-
-
-def digits(raw: Path, classes: list[str] | None, splits: dict[str, str] | None) -> list[Item]:
-    """scikit-learn's digits.csv.gz: 64 pixel values of 0..16 and the label in each row."""
-    path = raw / "digits.csv.gz"
-    if not path.exists():
-        raise DataError(f"{path.name} is not among the fetched files; dataset.reader=digits is for dataset=digits")
-    with gzip.open(path, "rt") as stream:
-        table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
-    images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    return [
-        Item(f"digits.csv.gz#{i}", _named(label, classes), ALL, image)
-        for i, (image, label) in enumerate(zip(images, table[:, 64], strict=True))
-    ]
+READERS: dict[str, Reader] = {
+    "digits": digits,
+    "idx": idx,
+    "cifar": cifar,
+    "cifar_binary": cifar_binary,
+    "folder": folder,
+    "csv": table,
+    "parquet": parquet,
+}
 
 
-def idx(raw: Path, classes: list[str] | None, splits: dict[str, str] | None) -> list[Item]:
-    """MNIST's format: `<prefix>-images-idx3-ubyte.gz` and `<prefix>-labels-idx1-ubyte.gz` for each split."""
-    items = []
-    for part, prefix in (splits or {ALL: "train"}).items():
-        name = f"{prefix}-images-idx3-ubyte.gz"
-        images = read_idx(raw / name)
-        labels = read_idx(raw / f"{prefix}-labels-idx1-ubyte.gz")
-        if len(images) != len(labels):
-            raise DataError(f"{name} holds {len(images)} images, but its labels file {len(labels)} labels")
-        items += [Item(f"{name}#{i}", _named(label, classes), part, images[i]) for i, label in enumerate(labels)]
+def read(raw: Path, dataset: Dataset) -> list[Item]:
+    """Return all images of the raw files, those of classes that are not taken with NO_CLASS and the reason.
+
+    Raises ConfigError for an unknown reader, DataError where files and classes are not as the config says."""
+    if dataset.reader not in READERS:
+        raise ConfigError(f"dataset.reader is {dataset.reader!r}, expected one of {', '.join(READERS)}", "dataset.reader")
+    items = READERS[dataset.reader](raw, dataset)
+    if dataset.take:
+        items = _taken(items, dataset.take)
+    _require_classes({item.label for item in items} - {NO_CLASS}, dataset.classes)
     return items
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file of unsigned bytes (http://yann.lecun.com/exdb/mnist, "file formats")."""
-    if not path.exists():
-        raise DataError(f"{path.name} is not among the fetched files; dataset.splits must name file prefixes")
-    data = gzip.decompress(path.read_bytes())
-    if data[:3] != b"\0\0\x08":
-        raise DataError(f"{path.name} is not an IDX file of bytes: it begins with {data[:4].hex()}, expected 000008..")
-    dimensions = data[3]
-    shape = np.frombuffer(data, ">u4", dimensions, offset=4)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
-    if len(values) != shape.prod():
-        raise DataError(f"{path.name} holds {len(values)} values, its header promises {shape.prod()}")
-    return values.reshape(shape)
+def _taken(items: list[Item], take: dict[str, str]) -> list[Item]:
+    found = {item.label for item in items} - {NO_CLASS}
+    for name in take.keys() - found:
+        raise DataError(f"dataset.take names {name}, but the images are of the classes {_some(found)}")
+    return [_taken_as(item, take) for item in items]
 
 
-def folder(raw: Path, classes: list[str] | None, splits: dict[str, str] | None) -> list[Item]:
-    """One sub-folder per class, images anywhere below it; official splits are folders of such sub-folders."""
-    items = []
-    names: set[str] = set()
-    for part, where in (splits or {ALL: "."}).items():
-        top = raw / where
-        if not top.is_dir():
-            raise DataError(f"dataset.splits.{part} names {where}, but there is no such folder among the images")
-        found = sorted(path.name for path in top.iterdir() if path.is_dir())
-        if not found:
-            raise DataError(f"{where} holds no class folders; put the images of each class into a sub-folder of its own")
-        if names and set(found) != names:
-            raise DataError(f"{where} has the classes {', '.join(found)}, another split has {', '.join(sorted(names))}")
-        names = set(found)
-        for name in found:
-            items += _class_items(raw, top / name, name, part)
-    if classes and names != set(classes):
-        raise DataError(f"dataset.classes names {', '.join(classes)}, but the sub-folders are {', '.join(sorted(names))}")
-    read = {item.path for item in items}
-    others = [path for path in sorted(raw.rglob("*")) if path.is_file() and str(path.relative_to(raw)) not in read]
-    return items + [Item(str(path.relative_to(raw)), NO_CLASS, ALL, path) for path in others]
+def _taken_as(item: Item, take: dict[str, str]) -> Item:
+    if item.label == NO_CLASS or item.label in take:
+        return replace(item, label=take.get(item.label, NO_CLASS))
+    return replace(item, label=NO_CLASS, why=f"class {item.label} is not in dataset.take")
 
 
-def _class_items(raw: Path, top: Path, name: str, part: str) -> list[Item]:
-    where = top.relative_to(raw)
-    paths = sorted(path for path in top.rglob("*") if path.is_file())
-    if not paths:
-        raise DataError(f"class {name} has no images: the folder {where} is empty; fill it or remove it")
-    if part == ALL and all(path.parent.parent == top for path in paths):
-        folders = sorted({path.parent.name for path in paths})
-        if folders and len(folders) < len(paths):
-            _refuse_hidden_splits(name, folders, raw)
-    return [Item(str(path.relative_to(raw)), name, part, path) for path in paths]
+def _require_classes(found: set[str], classes: list[str] | None) -> None:
+    if classes is not None and found != set(classes):
+        raise DataError(f"dataset.classes names {_some(classes)}, but the images are of the classes {_some(found)}")
 
 
-def _refuse_hidden_splits(name: str, folders: list[str], raw: Path) -> None:
-    """Splits taken for classes would train a network to tell the training set from the test set."""
-    siblings = sorted(path.name for path in raw.iterdir() if path.is_dir())
-    raise DataError(
-        f"the folder {name} holds no images but the folders {', '.join(folders)}. If {', '.join(siblings)} are splits, "
-        f"name them: dataset.splits='{{train: {siblings[-1]}, test: {siblings[0]}}}'; if not, put the images right below their class"
-    )
-
-
-def _named(label: int, classes: list[str] | None) -> str:
-    if classes is None:
-        return str(label)
-    if not 0 <= label < len(classes):
-        raise DataError(f"the files hold label {label}, but dataset.classes names only {len(classes)} classes")
-    return classes[label]
-
-
-Reader = Callable[[Path, list[str] | None, dict[str, str] | None], list[Item]]
-
-READERS: dict[str, Reader] = {"digits": digits, "idx": idx, "folder": folder}
-
-
-def read(reader: str, raw: Path, classes: list[str] | None, splits: dict[str, str] | None) -> list[Item]:
-    """Read the raw files by the named function; raises ConfigError for a name that is none of them."""
-    if reader not in READERS:
-        raise ConfigError(f"dataset.reader is {reader!r}, expected one of {', '.join(READERS)}")
-    return READERS[reader](raw, classes, splits)
+def _some(names: Iterable[str]) -> str:
+    """Return names for a message, the first of many."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:MOST]) + (f" and {len(ordered) - MOST} more" if len(ordered) > MOST else "")

@@ -11,7 +11,8 @@ from pipeline.dataset.readers import ALL
 def assign(sha256: str, part: str, official: set[str], split: Split) -> str:
     """Return train, validation or test for one image.
 
-    part: its official split, or ALL. official: the splits that the data set names itself."""
+    part: its official split, or ALL. official: the splits that the data set names itself.
+    With split.folds, validation is one of so many equal parts of what is not test."""
     if part in ("validation", "test"):
         return part
     draw = int(hashlib.sha256(f"{split.seed}:{sha256}".encode()).hexdigest()[:13], 16) / 16**13  # uniform in [0, 1)
@@ -20,7 +21,8 @@ def assign(sha256: str, part: str, official: set[str], split: Split) -> str:
     if "validation" in official:
         return "train"
     position = (draw - split.test) / (1 - split.test) if part == ALL else draw
-    return "validation" if position < split.validation else "train"
+    is_validation = int(position * split.folds) == split.fold if split.folds else position < split.validation
+    return "validation" if is_validation else "train"
 
 
 def require_images(counts: dict[str, dict[str, int]]) -> None:

@@ -11,7 +11,7 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.dataset.fetch import fetch
 
     raw = places.target("raw")
-    files = fetch(cfg.dataset.sources, raw, places.home / "downloads", WORKSPACE)
+    files = fetch(cfg, raw, places.home / "downloads", WORKSPACE)
     print(f"{files} original file{'s' * (files != 1)} of {cfg.dataset.name} in {places.show(raw)}")
 
 

@@ -1,4 +1,4 @@
-"""Stage 3: data/raw → data/prepared, packed images of one size in three splits."""
+"""Stage 3: data/raw → data/prepared, packed images of one size in three splits, and reports/data.html."""
 
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
@@ -7,14 +7,16 @@ from pipeline.config.schema import Config
 
 @entry
 def main(cfg: Config, places: Places) -> None:
-    """Decode, resize and split the images; write packed arrays, images.csv, a contact sheet and the manifest."""
+    """Decode, resize and split the images; write packed arrays, images.csv, a contact sheet, the manifest and the data's passport."""
     from pipeline.dataset.resize import resize
 
-    prepared = places.target("prepared")
-    manifest = resize(cfg, places.source("raw"), prepared)
+    prepared, page = places.target("prepared"), places.page("passport")
+    manifest = resize(cfg, places.source("raw"), prepared, page, places.home / "chunks")
     splits = ", ".join(f"{manifest.images(split):,} {split}" for split in manifest.counts)
     refused = f"; {manifest.refused} files refused, images.csv says why" if manifest.refused else ""
-    print(f"{splits} images of {len(manifest.classes)} classes in {places.show(prepared)}{refused}")
+    left_out = f"; {manifest.left_out} left out as twins of images of a later split" if manifest.left_out else ""
+    print(f"{splits} images of {len(manifest.classes)} classes in {places.show(prepared)}{refused}{left_out}")
+    print(f"the data at a glance: {places.show(page)}")
 
 
 if __name__ == "__main__":

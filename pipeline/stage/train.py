@@ -28,7 +28,7 @@ def main(cfg: Config, places: Places) -> None:
         require_current(WORKSPACE / cfg.dataset.sources.folder, prepared)
     torch.set_num_threads(cfg.training.threads)
     torch.manual_seed(cfg.seed)
-    network = make_network(cfg.model, manifest)
+    network = make_network(cfg.model, manifest, cfg.training.input)
     with tracked_training(cfg, manifest, places.home) as run:
         fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.name, run)
         config = {node: asdict(cfg)[node] for node in TRAINED_WITH}

@@ -1,14 +1,12 @@
 """A journal's events as MLflow's client takes them."""
 
 import json
-import time
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from PIL import Image
 
 from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
@@ -82,29 +80,6 @@ class Arrival:
     def _end(self, event: Event) -> None:
         if not self.state.had:
             self.client.set_terminated(self.state.run, event["status"], event["time"])
-
-
-class SystemSampler:
-    """Logs how busy processor, memory, disk, network and GPU are, under the names of MLflow's own monitor."""
-
-    def __init__(self, arrival: Arrival) -> None:
-        self.arrival = arrival
-        self.monitor = SystemMetricsMonitor(arrival.state.run, tracking_uri=arrival.store.uri)
-        self.every = arrival.store.config.system_metrics
-        self.due = time.monotonic()
-        self.samples = 0
-
-    def sample(self) -> None:
-        """Log a sample where one is due."""
-        if self.every is None or time.monotonic() < self.due:
-            return
-        self.due += self.every
-        self.monitor.collect_metrics()
-        values = {f"system/{name}": value for name, value in self.monitor.aggregate_metrics().items()}
-        for part in self.monitor.monitors:
-            part.clear_metrics()
-        self.arrival.take({"event": "metrics", "values": values, "step": self.samples, "time": int(time.time() * 1000)})
-        self.samples += 1
 
 
 def _dataset(data: Event) -> DatasetInput:

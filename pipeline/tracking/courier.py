@@ -1,7 +1,7 @@
 """Delivers one training's journal while it grows: python -m pipeline.tracking.courier JOURNAL ROOT
 
 A process of its own, started by the training: drawing filters, a slow server or a lost one take no time from it, and when
-the training is killed, its run is ended."""
+the training is killed, its run is ended. It also samples what the machine is doing meanwhile."""
 
 import os
 import sys
@@ -11,25 +11,57 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline.config.errors import NetworkError
-from pipeline.tracking.delivery import Delivery, waits
-from pipeline.tracking.journal import COURIER, has_writer
+from pipeline.tracking.journal import COURIER, Event, Reader, append, has_writer
+from pipeline.tracking.system import Machine
 
-NICE = 10  # the training goes first
-LOOK = 0.1  # seconds between two looks whether the training lives
-ROUND = 1.0  # seconds between two deliveries: fewer cost the training less, where both share a processor
+NICE = 19  # the lowest priority: the training goes first
+LOOK = 0.2  # seconds between two looks whether the training lives
+ROUND = 1.0  # seconds between two deliveries
 AGAIN = 5.0  # seconds between two tries of a store that is away
+IMPORTS = 1.5  # seconds of processor time that it takes to import MLflow
+
+
+class Companion:
+    """What the courier does beside a living training: it rests, so that the training has the processor, and samples."""
+
+    def __init__(self, folder: Path, tracking: Event) -> None:
+        self.folder = folder
+        self.share: float = tracking["share"]
+        self.every: float | None = tracking["system_metrics"]
+        self.machine = Machine()
+        self.samples = 0
+        self.due = time.monotonic() + LOOK
+        self.worked = time.process_time()  # seconds, at the end of the last rest
+
+    def wait(self, seconds: float) -> None:
+        """Wait, no longer than the training lives."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and has_writer(self.folder):
+            if self.every and time.monotonic() >= self.due:
+                append(self.folder, {"event": "metrics", "values": self.machine.sample(), "step": self.samples})
+                self.samples += 1
+                self.due += self.every
+            time.sleep(LOOK)
+
+    def rest(self) -> None:
+        """Wait until the work since the last rest is no more than its share of the time."""
+        self.wait((time.process_time() - self.worked) / self.share)
+        self.worked = time.process_time()
 
 
 def carry(folder: Path, home: Path) -> int:
     """Deliver until the journal's end; return the exit code, that of NetworkError where a part has to wait."""
+    companion = Companion(folder, Reader(folder).new()[0]["tracking"])
+    companion.wait(IMPORTS / companion.share)
+    from pipeline.tracking.delivery import Delivery, waits
+
     delivery = Delivery(folder, home)
     has_told = False
     while True:
         is_last = not has_writer(folder)  # asked first: what the writer told before it ended is still seen below
         try:
-            if delivery.catch_up():
+            if delivery.catch_up(companion.rest):
                 return 0
-            delivery.sample_system()
             pause = ROUND
         except NetworkError as error:
             if is_last:
@@ -38,14 +70,7 @@ def carry(folder: Path, home: Path) -> int:
             if not has_told:
                 print(f"note: {error}. The training goes on; its run is kept in {folder.parent.name}/{folder.name}", file=sys.stderr)
             has_told, pause = True, AGAIN
-        wait(folder, pause)
-
-
-def wait(folder: Path, seconds: float) -> None:
-    """Wait, no longer than the journal's writer lives."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and has_writer(folder):
-        time.sleep(LOOK)
+        companion.wait(pause)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
 from pipeline.config.secrets import redact
-from pipeline.tracking.arrival import Arrival, State, SystemSampler
-from pipeline.tracking.journal import COURIER, Event, events, has_writer, last_sign, waiting
+from pipeline.tracking.arrival import Arrival, State
+from pipeline.tracking.journal import COURIER, Event, Reader, has_writer, last_sign, waiting
 from pipeline.tracking.store import Store
 
 REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"}  # MLflow would say so again
@@ -31,36 +31,28 @@ class Delivery:
         self.note = folder / "delivered.json"
         self.state = State(**json.loads(self.note.read_text())) if self.note.exists() else State()
         self.arrival: Arrival | None = None
-        self.sampler: SystemSampler | None = None
+        self.reader = Reader(folder)
+        self.told: list[Event] = []
 
-    def catch_up(self) -> bool:
+    def catch_up(self, rest: Callable[[], None] = lambda: None) -> bool:
         """Deliver what has not arrived; tell whether it was the last of this journal, which is removed then.
 
+        rest: called after each event.
         Raises NetworkError where the store is away; the next call goes on where this one stopped."""
-        told = self._told()
+        has_died = not has_writer(self.folder)  # asked first: a writer may end between the two
+        self.told += self.reader.new()
+        if has_died and self.told and not self._has_end():
+            self.told.append({"event": "end", "status": "KILLED", "time": last_sign(self.folder)})
         with store_may_be_away():
-            for event in told[self.state.arrived :]:
-                self._deliver(event, told[0])
-        if told and told[-1]["event"] != "end":
-            return False
-        if is_over := bool(told) or not has_writer(self.folder):
+            for event in self.told[self.state.arrived :]:
+                self._deliver(event, self.told[0])
+                rest()
+        if is_over := self._has_end() or (has_died and not self.told):
             shutil.rmtree(self.folder, ignore_errors=True)
         return is_over
 
-    def sample_system(self) -> None:
-        """Log what the machine is doing, where that is due. Raises NetworkError where the store is away."""
-        if self.arrival and self.state.run:
-            self.sampler = self.sampler or SystemSampler(self.arrival)
-            with store_may_be_away():
-                self.sampler.sample()
-
-    def _told(self) -> list[Event]:
-        """Return all events; where the writer has died before the end, with the end that it could not write."""
-        has_died = not has_writer(self.folder)  # asked first: a writer may end between the two
-        told = events(self.folder)
-        if has_died and told and told[-1]["event"] != "end":
-            told.append({"event": "end", "status": "KILLED", "time": last_sign(self.folder)})
-        return told
+    def _has_end(self) -> bool:
+        return any(event["event"] == "end" for event in self.told)
 
     def _deliver(self, event: Event, opening: Event) -> None:
         self.arrival = self.arrival or Arrival(Store(Tracking(**opening["tracking"]), self.home), self.folder, self.state)

@@ -27,12 +27,10 @@ class Journal:
         self.lock = FileLock(made / WRITER)
         self.lock.acquire()
         made.rename(self.folder)  # whoever sees a journal sees it locked
-        self.events = (self.folder / EVENTS).open("a")
         self.files = 0
 
     def write(self, event: str, **told: Any) -> None:
-        self.events.write(json.dumps({"event": event, "time": int(time.time() * 1000), **told}) + "\n")
-        self.events.flush()
+        append(self.folder, {"event": event, **told})
 
     def place(self, name: str) -> Path:
         """Return where to put a file called `name` before the event that names it."""
@@ -42,8 +40,32 @@ class Journal:
         return folder / name
 
     def close(self) -> None:
-        self.events.close()
         self.lock.release()
+
+
+def append(folder: Path, event: Event) -> None:
+    """Add an event to a journal: in one write, so that two processes of a machine may do it at once."""
+    line = json.dumps({"time": int(time.time() * 1000), **event}) + "\n"
+    with (folder / EVENTS).open("ab", buffering=0) as file:
+        file.write(line.encode())
+
+
+class Reader:
+    """The reading end; goes on where it stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / EVENTS
+        self.offset = 0  # bytes
+
+    def new(self) -> list[Event]:
+        """Return the events since the last call; a line that is still being written is left for later."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            lines = file.read().rpartition(b"\n")[0]
+        self.offset += len(lines) + 1 if lines else 0
+        return [json.loads(line) for line in lines.splitlines()]
 
 
 def waiting(home: Path) -> list[Path]:
@@ -60,13 +82,6 @@ def has_writer(folder: Path) -> bool:
         return True
 
 
-def events(folder: Path) -> list[Event]:
-    """Return the events so far; a line that is still being written is left for later."""
-    path = folder / EVENTS
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def last_sign(folder: Path) -> int:
-    """Return when the writer wrote last, in milliseconds since 1970."""
+    """Return when something was written last, in milliseconds since 1970."""
     return int((folder / EVENTS).stat().st_mtime * 1000)

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.tracking.journal import Event, Journal
 
 MADE = "data_digest"  # a tag that every run has from its beginning
+AFTERMATH = 30.0  # seconds that a training which failed waits until its run says so
 PICTURES = "pictures"  # the section of the pages that shows them
 CODE = ("pipeline", "dvc.yaml", "requirements.lock")  # what "dirty" looks at: params.yaml always differs in an experiment
 
@@ -107,7 +109,9 @@ class Run:
 def tracked_training(cfg: Config, manifest: Manifest, home: Path) -> Iterator[Run]:
     """Follow a training by one MLflow run with a true end state, also after an error or a signal.
 
-    home: the project's root, where the journal lies. A courier delivers while the training goes on."""
+    home: the project's root, where the journal lies. A courier delivers while the training goes on; a training that
+    ends well waits for its last events no longer than its share (tracking.wait), any other until they have arrived."""
+    start, patience = time.monotonic(), AFTERMATH
     run = Run(Journal(home))
     begin(run, asdict(cfg), manifest)
     run.log_lock()
@@ -128,17 +132,18 @@ def tracked_training(cfg: Config, manifest: Manifest, home: Path) -> Iterator[Ru
         raise
     else:
         run.end("FINISHED")
+        patience = cfg.tracking.wait * (time.monotonic() - start)
     finally:
         run.journal.close()
-        _wait_for(courier, cfg.tracking.wait)
+        _wait_for(courier, patience)
 
 
 def _wait_for(courier: subprocess.Popen[bytes], seconds: float) -> None:
     """Let the last events arrive, or leave them to the courier, which goes on when this process has ended."""
-    try:
-        courier.wait(seconds)
-    except (subprocess.TimeoutExpired, Stopped):
-        print("note: the MLflow store is slow; what it still lacks of this run follows in the background", file=sys.stderr)
+    end = Thread(target=courier.wait, daemon=True)  # it outlives this call, so that a multirun leaves no zombies
+    end.start()
+    with suppress(Stopped):
+        end.join(seconds)
 
 
 def begin(run: Run, config: Tree, manifest: Manifest, **tags: str) -> None:

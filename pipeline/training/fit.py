@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pipeline.config.build import build
-from pipeline.config.errors import DataError
+from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import PackedImages, loader
@@ -43,15 +43,17 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     classifier = Classifier(
         network,
         manifest,
-        build("loss", cfg.loss, nn.Module),
+        _loss(cfg, manifest),
         lambda parameters: build("optimizer", cfg.optimizer, Optimizer, parameters),
         lambda optimizer: build("scheduler", cfg.scheduler, LRScheduler, optimizer),
         cfg.seed,
         training.divergence,
     )
-    augment = Augment(cfg.augmentation, cfg.seed)
-    batches = loader(PackedImages(prepared, "train", augment), training.batch_size, cfg.seed, training.workers)
-    validation = loader(PackedImages(prepared, "validation"), training.batch_size)
+    augment = Augment(cfg.augmentation, cfg.seed, training.input)
+    batches = loader(
+        PackedImages(prepared, "train", augment), training.batch_size, cfg.seed, training.workers, training.balance == "sampler"
+    )
+    validation = loader(PackedImages(prepared, "validation", side=training.input), training.batch_size)
     mode = "min" if training.monitor.endswith("loss") else "max"
     shutil.rmtree(checkpoints, ignore_errors=True)
     best = ModelCheckpoint(checkpoints, "{epoch}", monitor=training.monitor, mode=mode, auto_insert_metric_name=False)
@@ -81,6 +83,24 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     select = min if mode == "min" else max
     kept = np.stack(filters.kept) if first else None
     return Fitted(historian.rows, select(historian.rows, key=lambda row: row[training.monitor]), kept)
+
+
+def _loss(cfg: Config, manifest: Manifest) -> nn.Module:
+    if cfg.training.balance != "weights":
+        return build("loss", cfg.loss, nn.Module)
+    loss = build("loss", cfg.loss, nn.Module, weight=class_weights(manifest))
+    if getattr(loss, "weight", None) is None:
+        raise ConfigError(
+            f"training.balance is weights, but {cfg.loss['_target_']} takes no weight of each class; choose sampler, or another loss",
+            "training.balance",
+        )
+    return loss
+
+
+def class_weights(manifest: Manifest) -> Tensor:
+    """Return (classes,): each class's weight in the loss, the inverse of its share, so that every class counts the same."""
+    images = torch.tensor([manifest.counts["train"][name] for name in manifest.classes])
+    return images.sum() / (len(images) * images)
 
 
 def _quiet() -> None:

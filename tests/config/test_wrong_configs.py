@@ -52,7 +52,7 @@ IN_CONF = [
     ),
     (STRETCH, "method:", "method: squeeze", 'resize.method must be one of stretch, letterbox, crop, but it is "squeeze"'),
     (STRETCH, "max_refused:", "max_refused: 1", "resize.max_refused must be a share from 0 to below 1, but it is 1"),
-    (DIGITS, "reader:", "reader: digit", 'dataset.reader must be one of digits, idx, folder, but it is "digit"'),
+    (DIGITS, "reader:", "reader: digit", "dataset.reader must be one of digits, idx, cifar, cifar_binary, folder, csv, parquet, but it"),
     (DIGITS, "channels:", "channels: 2", "dataset.channels must be 1 (gray) or 3 (colour), but it is 2"),
     (DIGITS, "classes:", "classes: [a, b, a]", "dataset.classes names a twice"),
     (DIGITS, "classes:", "classes: [no, yes]", "dataset.classes must be a list of text or null, but it is [false, true]"),

@@ -102,3 +102,12 @@ def test_a_transform_set_to_null_is_left_out() -> None:
 def test_a_transform_that_can_t_be_built_is_refused_by_its_name(node: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"augmentation\.transforms\.turn{message}"):
         augment(turn=node)
+
+
+def test_with_a_side_other_squares_of_the_image_are_seen_in_other_epochs() -> None:
+    crop = Augment(Augmentation("none", {}), 0, side=20)
+    seen = {crop(NOISE, epoch, 0).tobytes() for epoch in range(20)}
+    assert len(seen) > 10
+    height, width = NOISE.shape[:2]
+    squares = {NOISE[top : top + 20, left : left + 20].tobytes() for top in range(height - 19) for left in range(width - 19)}
+    assert seen <= squares

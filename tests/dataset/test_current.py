@@ -27,7 +27,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, config: MakeConfig) -> Path
     link_folder(top / "own", top / "raw", "own")
     cfg = config("dataset=folder", "resize.size=8")
     cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
-    resize(cfg, top / "raw", top / "prepared")
+    resize(cfg, top / "raw", top / "prepared", top / "data.html", top / "chunks")
     return top
 
 
@@ -105,7 +105,7 @@ def test_a_file_outside_the_class_folders_is_listed_and_no_reason_to_stop(source
     cfg = config("dataset=folder", "resize.size=8")
     cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
 
-    manifest = resize(cfg, tmp_path / "raw", tmp_path / "prepared")
+    manifest = resize(cfg, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.html", tmp_path / "chunks")
 
     assert "README.txt" in (tmp_path / "prepared" / "images.csv").read_text()
     assert "left out,not in a class folder" in (tmp_path / "prepared" / "images.csv").read_text()

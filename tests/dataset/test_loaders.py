@@ -96,3 +96,22 @@ def test_a_last_training_batch_of_one_image_is_dropped_as_batch_norm_needs_two(p
     size = len(images) - 1
     assert [len(labels) for _, labels in loader(images, size, seed=0)] == [size]
     assert [len(labels) for _, labels in loader(images, size)] == [size, 1]
+
+
+def test_balanced_batches_draw_every_class_as_often_and_the_same_again_for_a_seed(prepared: Path, tmp_path: Path) -> None:
+    labels = np.load(prepared / "train_labels.npy")
+    few = np.flatnonzero((labels != 0) | (np.cumsum(labels == 0) == 1))  # one image of the first class
+    np.save(tmp_path / "train.npy", np.load(prepared / "train.npy")[few])
+    np.save(tmp_path / "train_labels.npy", labels[few])
+
+    def drawn(seed: int) -> list[int]:
+        batches = loader(PackedImages(tmp_path, "train"), 3, seed, is_balanced=True)
+        found = []
+        for epoch in range(200):
+            batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            found += torch.cat([labels for _, labels in batches]).tolist()
+        return found
+
+    shares = np.bincount(drawn(0)) / len(drawn(0))
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.04)
+    assert drawn(0) == drawn(0) != drawn(1)

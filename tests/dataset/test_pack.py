@@ -10,8 +10,8 @@ from pipeline.dataset.pack import Pack
 def packed(folder: Path, images: NDArray[np.uint8], labels: list[int]) -> tuple[Pack, bytes]:
     folder.mkdir(exist_ok=True)
     pack = Pack(folder, "train", images.shape[1], images.shape[3])
-    for image, label in zip(images, labels, strict=True):
-        pack.append(image, label)
+    for start in range(0, len(images), 7):
+        pack.append(images[start : start + 7], np.array(labels[start : start + 7], np.int64))
     return pack, pack.close()
 
 

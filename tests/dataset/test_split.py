@@ -13,7 +13,7 @@ IMAGES = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)]
 
 def splits(part: str = ALL, official: set[str] | None = None, **settings: float) -> list[str]:
     """Return the split of every image."""
-    split = Split(**{"validation": 0.1, "test": 0.2, "seed": 0, **settings})
+    split = Split(**{"validation": 0.1, "test": 0.2, "seed": 0, "folds": None, "fold": 0, **settings})
     return [assign(image, part, official or set(), split) for image in IMAGES]
 
 
@@ -31,11 +31,11 @@ def test_validation_is_a_share_of_the_official_training_images() -> None:
 
 def test_the_split_is_a_function_of_the_image_and_not_of_the_others() -> None:
     every = dict(zip(IMAGES, splits(), strict=True))
-    assert all(assign(image, ALL, set(), Split(0.1, 0.2, 0)) == split for image, split in reversed(every.items()))
+    assert all(assign(image, ALL, set(), Split(0.1, 0.2, 0, None, 0)) == split for image, split in reversed(every.items()))
 
 
 def test_exact_copies_land_in_the_same_split() -> None:
-    assert len({assign(IMAGES[0], ALL, set(), Split(0.4, 0.4, 0)) for _ in range(20)}) == 1
+    assert len({assign(IMAGES[0], ALL, set(), Split(0.4, 0.4, 0, None, 0)) for _ in range(20)}) == 1
 
 
 def test_the_split_s_seed_changes_it() -> None:
@@ -45,6 +45,20 @@ def test_the_split_s_seed_changes_it() -> None:
 
 def test_a_larger_validation_share_moves_no_image_into_or_out_of_the_test_split() -> None:
     assert [split == "test" for split in splits(validation=0.1)] == [split == "test" for split in splits(validation=0.5)]
+
+
+def test_folds_share_out_what_is_not_test_and_every_image_is_validated_once() -> None:
+    found = [splits(folds=5, fold=fold) for fold in range(5)]
+    tested = [split == "test" for split in splits()]
+    assert all([split == "test" for split in fold] == tested for fold in found)
+    for i, is_test in enumerate(tested):
+        assert [fold[i] for fold in found].count("validation") == (0 if is_test else 1)
+    assert all(shares(fold)["validation"] == pytest.approx(0.16, abs=0.02) for fold in found)
+
+
+def test_folds_share_out_official_training_images_too() -> None:
+    found = [splits("train", {"train", "test"}, folds=4, fold=fold) for fold in range(4)]
+    assert all(sorted(parts) == ["train", "train", "train", "validation"] for parts in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

@@ -35,7 +35,7 @@ def trained(cfg: Config, manifest: Manifest, tmp_path: Path) -> MakeBundle:
         row = {"epoch": 1.0, "validation/loss": loss, "validation/accuracy": 0.5}
         config = {node: value for node, value in dataclasses.asdict(cfg).items() if node in TRAINED_WITH}
         filters = np.linspace(-1, 1, 2 * 8 * 9, dtype=np.float32).reshape(2, 8, 1, 3, 3)
-        write_bundle(folder, make_network(cfg.model, of), of, config, row, [row], filters)
+        write_bundle(folder, make_network(cfg.model, of, None), of, config, row, [row], filters)
         return Bundle.read(folder)
 
     return make

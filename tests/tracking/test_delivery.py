@@ -24,6 +24,7 @@ from pipeline.config.errors import NetworkError, Stopped
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.addition import tracked_addition
+from pipeline.tracking.courier import Companion
 from pipeline.tracking.delivery import Delivery, settle
 from pipeline.tracking.journal import Journal, waiting
 from pipeline.tracking.run import Run, begin, tracked_training
@@ -35,7 +36,8 @@ FILTERS = np.linspace(-1, 1, 3 * 4 * 9, dtype=np.float32).reshape(3, 4, 1, 3, 3)
 
 
 def only_run(home: Path, cfg: Config) -> MlflowRun:
-    """Return the one run of the store."""
+    """Return the one run of the store, once what waits has been delivered, as by a following command."""
+    assert settle(home) == []
     store = Store(cfg.tracking, home)
     [run] = store.client.search_runs([store.experiment])
     return run
@@ -141,9 +143,10 @@ with tracked_training(parse(read_yaml(config)), Manifest.read(prepared), home) a
 
 @pytest.fixture
 def trainer(home: Path, cfg: Config, prepared: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process in the midst of a training."""
+    """A process in the midst of a training, whose courier delivers at once."""
     from pipeline.config.composition import dump
 
+    cfg.tracking.share = 1
     (tmp_path / "config.yaml").write_text(dump(dataclasses.asdict(cfg)))
     command = [sys.executable, "-c", TRAINER, str(home), str(tmp_path / "config.yaml"), str(prepared)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
@@ -188,6 +191,46 @@ def test_a_training_killed_with_its_courier_is_ended_by_the_next_command(home: P
     assert run.info.end_time - run.info.start_time < 30_000  # ms: it ended when it last told something, not now
 
 
+def test_a_training_of_some_seconds_leaves_delivery_to_a_courier_that_goes_on_alone(home: Path, cfg: Config, manifest: Manifest) -> None:
+    with tracked_training(cfg, manifest, home) as run:
+        run.log_metrics({"train/loss": 2.0}, 1)
+    assert len(waiting(home)) == 1
+    assert within(30, lambda: waiting(home) == [])
+    assert only_run(home, cfg).info.status == "FINISHED"
+
+
+def test_a_failed_training_waits_until_its_run_says_so(home: Path, cfg: Config, manifest: Manifest) -> None:
+    with pytest.raises(ValueError), tracked_training(cfg, manifest, home):
+        raise ValueError("no")
+    assert waiting(home) == []
+
+
+def test_the_machine_is_sampled_while_a_training_goes_on(home: Path, cfg: Config, manifest: Manifest) -> None:
+    cfg.tracking.system_metrics = 0.5
+    with tracked_training(cfg, manifest, home):
+        time.sleep(3)
+    found = only_run(home, cfg)
+    history = client(home).get_metric_history(found.info.run_id, "system/cpu_utilization_percentage")
+    assert [point.step for point in history][:3] == [0, 1, 2]
+    assert all(0 <= point.value <= 100 for point in history)
+    assert 0 < found.data.metrics["system/system_memory_usage_percentage"] < 100
+
+
+def test_a_couriers_work_keeps_to_its_share_while_the_training_goes_on(home: Path, cfg: Config, begun: Run) -> None:
+    share = 0.25
+    cfg.tracking.share = share
+    companion = Companion(begun.journal.folder, dataclasses.asdict(cfg.tracking))
+    start = time.monotonic()
+    while time.process_time() - companion.worked < 0.2:
+        pass
+    companion.rest()
+    assert time.monotonic() - start > 0.2 / share
+    begun.journal.close()
+    start = time.monotonic()
+    companion.wait(10)
+    assert time.monotonic() - start < 1
+
+
 def test_what_a_living_training_tells_is_left_to_its_courier(home: Path, begun: Run) -> None:
     assert settle(home) == []
     assert len(waiting(home)) == 1
@@ -230,6 +273,7 @@ def test_a_store_that_is_away_costs_a_training_nothing_and_gets_the_run_later(
             assert time.monotonic() - start < 10
             run.log_metrics({"train/loss": 2.0}, 1)
         [folder] = waiting(home)
+        assert within(30, lambda: not couriers(home))
     said = capfd.readouterr().err
     assert f"the MLflow store {cfg.tracking.uri} can't be used" in said
     assert f"What it lacks waits in journals/{folder.name}; `python -m pipeline.command.deliver` brings it there" in said

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bundle import Predictor, make_network
-from pipeline.config.errors import DataError, DivergedError
+from pipeline.config.errors import ConfigError, DataError, DivergedError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.fit import Fitted, fit
+from pipeline.training.fit import Fitted, class_weights, fit
 
 
 class Told:
@@ -38,7 +39,7 @@ def train(manifest: Manifest, prepared: Path, tmp_path: Path) -> Train:
 
     def trained(cfg: Config, images: Path = prepared, follower: Told | None = None) -> tuple[nn.Module, Fitted]:
         torch.manual_seed(cfg.seed)
-        network = make_network(cfg.model, manifest)
+        network = make_network(cfg.model, manifest, cfg.training.input)
         return network, fit(cfg, network, manifest, images, tmp_path / "checkpoints", follower or Told())
 
     return trained
@@ -60,7 +61,7 @@ def weights(network: nn.Module) -> Tensor:
 def loss(network: nn.Module, manifest: Manifest, prepared: Path, split: str) -> float:
     images, labels = (torch.from_numpy(np.load(prepared / f"{split}{end}.npy")) for end in ("", "_labels"))
     with torch.no_grad():
-        return nn.functional.cross_entropy(Predictor(network, manifest).eval().scores(images), labels).item()
+        return nn.functional.cross_entropy(Predictor(network, manifest, None).eval().scores(images), labels).item()
 
 
 def test_twelve_images_are_learned_by_heart(cfg: Config, train: Train, manifest: Manifest, prepared: Path) -> None:
@@ -94,7 +95,7 @@ def test_the_seed_decides_every_chance_beside_the_first_weights(
 
     def from_equal_weights(seed: int) -> Tensor:
         torch.manual_seed(0)
-        network = make_network(cfg.model, manifest)
+        network = make_network(cfg.model, manifest, cfg.training.input)
         cfg.seed = seed
         fit(cfg, network, manifest, prepared, tmp_path / "checkpoints", Told())
         return weights(network)
@@ -125,7 +126,7 @@ def test_the_first_layers_filters_are_told_and_kept_before_training_and_after_ea
     told = Told()
     network, fitted = train(cfg, follower=told)
     torch.manual_seed(cfg.seed)
-    fresh = make_network(cfg.model, manifest)
+    fresh = make_network(cfg.model, manifest, cfg.training.input)
     assert [step for _, step in told.filters] == [0, 1, 2, 3]
     assert fitted.filters is not None
     assert all(np.array_equal(weight, fitted.filters[step]) for weight, step in told.filters)
@@ -218,3 +219,42 @@ def test_without_training_images_there_is_no_training(cfg: Config, train: Train,
     np.save(tmp_path / "empty" / "train_labels.npy", np.zeros(0, np.int64))
     with pytest.raises(DataError, match="no training step was made: 12 training images in batches of 4"):
         train(cfg, tmp_path / "empty")
+
+
+def test_class_weights_make_every_class_count_the_same(manifest: Manifest) -> None:
+    counts = {**manifest.counts, "train": dict(zip(manifest.classes, (1, 4, 10), strict=True))}
+    weight = class_weights(dataclasses.replace(manifest, counts=counts))
+    assert (weight * torch.tensor([1, 4, 10])).tolist() == pytest.approx([5, 5, 5])
+
+
+@pytest.mark.parametrize("balance", ["weights", "sampler"])
+def test_balance_is_heard_by_the_training(balance: str, cfg: Config, prepared: Path, manifest: Manifest, tmp_path: Path) -> None:
+    """A class of one image among twelve is not given up for the others."""
+    shutil.copytree(prepared, tmp_path / "uneven")
+    labels = np.load(prepared / "train_labels.npy")
+    few = np.flatnonzero((labels == 0) | (np.cumsum(labels == 1) == 1) & (labels == 1))
+    np.save(tmp_path / "uneven" / "train.npy", np.load(prepared / "train.npy")[few])
+    np.save(tmp_path / "uneven" / "train_labels.npy", labels[few])
+    uneven = dataclasses.replace(manifest, counts={**manifest.counts, "train": dict(zip(manifest.classes, (4, 1, 1), strict=True))})
+    told = {}
+    for cfg.training.balance in ("none", balance):
+        torch.manual_seed(0)
+        network = make_network(cfg.model, uneven, None)
+        told[cfg.training.balance] = fit(cfg, network, uneven, tmp_path / "uneven", tmp_path / "checkpoints", Told()).history[-1]["train/loss"]
+    assert told["none"] != told[balance]
+
+
+def test_a_loss_without_class_weights_is_told_to_one_who_wants_them(cfg: Config, train: Train) -> None:
+    cfg.training.balance, cfg.loss = "weights", {"_target_": "torch.nn.MSELoss"}
+    with pytest.raises(ConfigError, match=r"training.balance is weights, but torch.nn.MSELoss takes no weight of each class; choose sampler"):
+        train(cfg)
+
+
+def test_a_network_sees_random_squares_in_training_and_the_middle_elsewhere(cfg: Config, train: Train, prepared: Path, manifest: Manifest) -> None:
+    cfg.training.input = 6
+    network, _ = train(cfg)
+    assert network(torch.zeros(1, 1, 6, 6)).shape == (1, 3)
+    images = torch.from_numpy(np.load(prepared / "validation.npy"))
+    whole, seen = Predictor(network, manifest, 6).eval(), Predictor(network, manifest, None).eval()
+    with torch.no_grad():
+        assert torch.equal(whole(images), seen(images[:, 1:7, 1:7]))

@@ -7,18 +7,27 @@ from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config, Dataset, Sources
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"  # stands for where images lie that no official split claims
 
 
 def check_clashes(cfg: Config) -> None:
     """Raise ConfigError for the first clash, at the key that is the likelier to be wrong."""
-    for key, words in [*_sources(cfg.dataset.sources), *_classes(cfg.dataset), *_splits(cfg.dataset), *_shares(cfg.dataset)]:
+    for key, words in [
+        *_sources(cfg.dataset.sources),
+        *_classes(cfg.dataset),
+        *_taken(cfg.dataset),
+        *_splits(cfg.dataset),
+        *_shares(cfg.dataset),
+        *_folds(cfg.dataset),
+        *_input(cfg),
+    ]:
         raise ConfigError(f"{key} {words}", key)
 
 
 def _sources(sources: Sources) -> Iterator[tuple[str, str]]:
     if sources.folder:
         return
-    if not sources.mirrors:
+    if not sources.mirrors and not all(file.url for file in sources.files.values()):
         yield "dataset.sources.mirrors", "is empty, so dataset.sources.files can't be fetched: give one base URL or more"
     if not sources.files:
         yield "dataset.sources.files", "is empty and dataset.sources.folder is null, so there is nothing to fetch"
@@ -38,12 +47,25 @@ def _classes(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield "dataset.classes", f"names {name} twice"
 
 
-def _splits(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    if not dataset.splits:
+def _taken(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    if not dataset.take or not dataset.classes:
         return
+    for name, taken in dataset.take.items():
+        if taken not in dataset.classes:
+            yield f"dataset.take.{name}", f"is {taken}, which dataset.classes does not name"
+    for name in dataset.classes:
+        if name not in dataset.take.values():
+            yield "dataset.classes", f"names {name}, which dataset.take takes from no class of the files"
+
+
+def _splits(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    if not dataset.splits or list(dataset.splits) == [ALL]:
+        return
+    if ALL in dataset.splits:
+        yield f"dataset.splits.{ALL}", "means that the splits are drawn, so no other can stand beside it"
     for name in dataset.splits:
         if name not in SPLITS:
-            yield f"dataset.splits.{name}", f"must be one of {', '.join(SPLITS)}"
+            yield f"dataset.splits.{name}", f"must be one of {', '.join(SPLITS)}, or {ALL} alone"
     if "train" not in dataset.splits:
         yield "dataset.splits", "names no train, so there are no images to train on"
     for where in _twice(list(dataset.splits.values())):
@@ -53,12 +75,31 @@ def _splits(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 def _shares(dataset: Dataset) -> Iterator[tuple[str, str]]:
     drawn = {name: getattr(dataset.split, name) for name in ("validation", "test") if name not in (dataset.splits or {})}
+    if dataset.split.folds:
+        drawn.pop("validation", None)
     for name, value in drawn.items():
         if value == 0:
             yield f"dataset.split.{name}", f"is 0 and dataset.splits names no {name}, so no images are left for it; give a share above 0"
     if len(drawn) == 2 and sum(drawn.values()) >= 1:
         total = f"{drawn['validation']} + {drawn['test']}"
         yield "dataset.split.validation", f"and dataset.split.test must stay below 1 together, but they are {total}"
+
+
+def _folds(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    split = dataset.split
+    if split.folds is None:
+        if split.fold:
+            yield "dataset.split.fold", f"is {split.fold}, but dataset.split.folds is null: give the number of folds, or fold 0"
+        return
+    if split.fold >= split.folds:
+        yield "dataset.split.fold", f"is {split.fold}, and the folds are numbered from 0 to {split.folds - 1}"
+    if "validation" in (dataset.splits or {}):
+        yield "dataset.split.folds", "is set, but dataset.splits names validation images: leave one of the two out"
+
+
+def _input(cfg: Config) -> Iterator[tuple[str, str]]:
+    if cfg.training.input and cfg.training.input > cfg.resize.size:
+        yield "training.input", f"is {cfg.training.input} pixels, more than the resize.size={cfg.resize.size} that images are stored at"
 
 
 def _twice(names: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pipeline.config.checks.targets import signature_at
 from pipeline.config.composition import Tree, get, has, leaves
 
 # Mappings whose entries people name themselves.
-OPEN = ("model.layers", "augmentation.transforms", "dataset.sources.files", "dataset.splits")
+OPEN = ("model.layers", "augmentation.transforms", "dataset.sources.files", "dataset.splits", "dataset.take")
 
 
 def unknown_key(key: str, known: list[str]) -> str:

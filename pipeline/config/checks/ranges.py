@@ -45,6 +45,8 @@ def all_like(pattern: str, words: str) -> Rule:
     return lambda values: all(re.fullmatch(pattern, value) for value in values), words
 
 
+SCHEMES = "https, http, s3, gs, file or package"
+ADDRESS = r"(?:https?|s3|gs|file|package)://.+|\.{0,2}/.+"
 INSIDE = r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+"
 
 # A * stands for what people name themselves. Layers and transforms have ranges of their own, which their classes know.
@@ -52,15 +54,35 @@ RULES: dict[str, Rule] = {
     "seed": between(0, 2**32 - 1),
     "dataset.reader": one_of(*keys_of("pipeline.dataset.readers", "READERS")),
     "dataset.channels": (lambda value: value in (1, 3), "1 (gray) or 3 (colour)"),
-    "dataset.sources.mirrors": all_like(r"(?:https?|file|package)://.+", "base URLs that begin with https, http, file or package"),
+    "dataset.sources.mirrors": all_like(ADDRESS, f"base URLs that begin with {SCHEMES}, or paths that begin with / or ./"),
     "dataset.sources.files.*.name": like(INSIDE, "a file name that stays in its folder"),
     "dataset.sources.files.*.sha256": like(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints them"),
+    "dataset.sources.files.*.bytes": at_least(1),
+    "dataset.sources.files.*.url": like(ADDRESS, f"a URL that begins with {SCHEMES}, or a path that begins with / or ./"),
     "dataset.splits.*": like(INSIDE, "a folder or file prefix that stays below the data's folder"),
     "dataset.split.validation": share(),
     "dataset.split.test": share(),
     "dataset.split.seed": at_least(0),
+    "dataset.split.folds": between(2, 100),
+    "dataset.split.fold": at_least(0),
+    "dataset.twins.correlation": (lambda value: 0.5 <= value < 1, "a number from 0.5 to below 1"),
+    "dataset.twins.across": one_of("leave_out", "keep"),
+    "fetch.timeout": above(0),
+    "fetch.slowest": at_least(0),
+    "fetch.attempts": at_least(1),
+    "fetch.pause": at_least(0),
+    "fetch.progress": at_least(0),
+    "fetch.max_bytes": at_least(1),
+    "fetch.max_ratio": at_least(1),
+    "fetch.max_files": at_least(1),
+    "fetch.max_depth": at_least(0),
+    "decode.background": (lambda value: len(value) == 3 and all(0 <= shade <= 255 for shade in value), "three numbers from 0 to 255"),
+    "decode.max_pixels": at_least(1),
+    "decode.smallest_side": at_least(1),
+    "decode.sixteen_bit": one_of("high_byte", "refuse"),
     "resize.size": between(4, 4096, " pixels"),
     "resize.method": one_of("stretch", "letterbox", "crop"),
+    "resize.on_bad": one_of("skip", "stop"),
     "resize.max_refused": share(),
     "augmentation.transforms.*.p": between(0, 1),
     "optimizer.lr": above(0),
@@ -77,6 +99,8 @@ RULES: dict[str, Rule] = {
     "training.divergence": above(1),
     "training.threads": between(1, 1024),
     "training.workers": between(0, 1024),
+    "training.input": between(4, 4096, " pixels"),
+    "training.balance": one_of("none", "weights", "sampler"),
     "training.monitor": one_of("validation/loss", "validation/accuracy"),
     "evaluate.batch_size": at_least(1),
     "evaluate.confidence": (lambda value: 0 < value < 1, "a level between 0 and 1"),
@@ -94,6 +118,7 @@ RULES: dict[str, Rule] = {
     "tracking.experiment": like(r".*\S.*", "a name"),
     "tracking.model": like(r"[^/:]*[^/:\s][^/:]*", "a name without / and :"),
     "tracking.system_metrics": above(0),
+    "tracking.share": (lambda value: 0 < value <= 1, "a share above 0, at most 1"),
     "tracking.wait": at_least(0),
 }
 
@@ -101,10 +126,13 @@ RULES: dict[str, Rule] = {
 def check_names(tree: Any, kind: type = Config, prefix: str = "") -> None:
     """Raise ConfigError for the first key that the schema does not know or that is missing; the values may be unresolved."""
     fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    optional = {field.name for field in dataclasses.fields(kind) if field.default != "???"}
     for name in tree:
         if name not in fields:
             raise ConfigError(unknown_key(f"{prefix}{name}", [f"{prefix}{field}" for field in fields]), f"{prefix}{name}")
     for name, hint in fields.items():
+        if name in optional and name not in tree:
+            continue
         if name not in tree or tree[name] == "???":
             raise ConfigError(f"{prefix}{name} is missing", f"{prefix}{name}")
         if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(tree[name], dict):
@@ -114,7 +142,8 @@ def check_names(tree: Any, kind: type = Config, prefix: str = "") -> None:
 def check_types(tree: Tree, kind: type = Config, prefix: str = "") -> None:
     """Raise ConfigError for the first value that is not of the schema's type."""
     for field in dataclasses.fields(kind):
-        _check_type(f"{prefix}{field.name}", tree[field.name], field.type)
+        if field.name in tree:
+            _check_type(f"{prefix}{field.name}", tree[field.name], field.type)
 
 
 def _check_type(key: str, value: Any, hint: Any) -> None:

@@ -17,8 +17,8 @@ from pipeline.config.errors import ConfigError
 LARGEST = 4096  # pixels: of resize.size in ranges.py
 MOST_EPOCHS = 10_000  # that a schedule is tried for
 
-NETWORK = ("model", "resize.size", "dataset.channels", "dataset.classes", "optimizer", "scheduler", "training.epochs", "loss")
-TRANSFORMS = ("augmentation.transforms", "resize.size", "dataset.channels")
+NETWORK = ("model", "resize.size", "training.input", "dataset.channels", "dataset.classes", "optimizer", "scheduler", "training.epochs", "loss")
+TRANSFORMS = ("augmentation.transforms", "resize.size", "training.input", "dataset.channels")
 
 
 def try_out(params: Tree, accepted: Tree) -> None:
@@ -58,7 +58,7 @@ def try_training(params: Tree) -> None:
 
 def _network(params: Tree) -> tuple[Any, int]:
     """Return the network and its number of classes; refuse an image size that it shrinks to nothing."""
-    size = params["resize"]["size"]
+    key, size = _seen(params)
     try:
         return _network_for(params, size)
     except ConfigError as error:
@@ -66,7 +66,13 @@ def _network(params: Tree) -> tuple[Any, int]:
         if smallest is None:
             raise
         reason = str(error).partition("refused its options: ")[2] or str(error)
-        raise ConfigError(f"resize.size must be at least {smallest} for this network, but it is {size}: {reason}", "resize.size") from error
+        raise ConfigError(f"{key} must be at least {smallest} for this network, but it is {size}: {reason}", key) from error
+
+
+def _seen(params: Tree) -> tuple[str, int]:
+    """Return which key says the height and width of what the network sees, and these, in pixels."""
+    side = params["training"]["input"]
+    return ("training.input", side) if side else ("resize.size", params["resize"]["size"])
 
 
 def smallest_size(works: Callable[[int], bool], size: int) -> int | None:
@@ -133,7 +139,7 @@ def try_transforms(params: Tree) -> None:
         return
     import numpy as np
 
-    size, channels = params["resize"]["size"], params["dataset"]["channels"]
+    (_, size), channels = _seen(params), params["dataset"]["channels"]
     image = first = np.zeros((size, size, channels), np.uint8)
     changer = ""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for news, 10 s where none answers

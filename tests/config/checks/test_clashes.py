@@ -25,12 +25,21 @@ def params(composed: Compose) -> Tree:
         ({"classes": []}, "classes names 0, and a network needs two or more to tell apart"),
         ({"classes": ["a", "b", "a"]}, "classes names a twice"),
         ({"classes": ["a", " "]}, "classes holds an empty name"),
-        ({"splits": {"train": "a", "val": "b"}}, "splits.val must be one of train, validation, test"),
+        ({"take": {"cat": "dog"}, "classes": ["cat", "dog"]}, "classes names cat, which dataset.take takes from no class of the files"),
+        ({"take": {"cat": "cats", "dog": "dog"}, "classes": ["cat", "dog"]}, "take.cat is cats, which dataset.classes does not name"),
+        ({"splits": {"train": "a", "val": "b"}}, "splits.val must be one of train, validation, test, or all alone"),
+        ({"splits": {"all": "a", "test": "b"}}, "splits.all means that the splits are drawn, so no other can stand beside it"),
         ({"splits": {"test": "b"}}, "splits names no train, so there are no images to train on"),
         ({"splits": {"train": "a", "test": "a"}}, "splits.test is a, as dataset.splits.train is: the same images can't be both"),
         ({"split.validation": 0}, "split.validation is 0 and dataset.splits names no validation, so no images are left for it;"),
         ({"split.test": 0}, "split.test is 0 and dataset.splits names no test, so no images are left for it; give a share above 0"),
         ({"split.test": 0.4, "split.validation": 0.6}, "split.validation and dataset.split.test must stay below 1 together, but they are"),
+        ({"split.folds": 5, "split.fold": 5}, "split.fold is 5, and the folds are numbered from 0 to 4"),
+        ({"split.fold": 1}, "split.fold is 1, but dataset.split.folds is null: give the number of folds, or fold 0"),
+        (
+            {"splits": {"train": "a", "validation": "b", "test": "c"}, "split.folds": 5},
+            "split.folds is set, but dataset.splits names validation images: leave one of the two out",
+        ),
     ],
 )
 def test_values_that_can_t_be_together_are_refused(changes: dict[str, Any], message: str, params: Tree) -> None:
@@ -47,6 +56,10 @@ def test_values_that_can_t_be_together_are_refused(changes: dict[str, Any], mess
     [
         {"sources.folder": "data/own", "sources.mirrors": [], "sources.files": {}},
         {"classes": None},
+        {"take": {"ship": "boat", "cat": "cat", "lion": "cat"}, "classes": ["cat", "boat"]},
+        {"take": {"ship": "boat"}, "classes": None},
+        {"splits": {"all": "a"}},
+        {"split.folds": 5, "split.fold": 4, "split.validation": 0},
         {"splits": {"train": "a", "validation": "b", "test": "c"}, "split.validation": 0, "split.test": 0},
         {"splits": {"train": "a", "test": "b"}, "split.test": 0.5, "split.validation": 0.6},  # the share of test is not used
         {"split.test": 0.3, "split.validation": 0.6},
@@ -56,3 +69,10 @@ def test_what_goes_together_passes(changes: dict[str, Any], params: Tree) -> Non
     for key, value in changes.items():
         put(params, f"dataset.{key}", value)
     check_clashes(parse(params))
+
+
+def test_a_network_can_t_see_more_than_is_stored(params: Tree) -> None:
+    put(params, "training.input", 33)
+    with pytest.raises(ConfigError, match=r"training.input is 33 pixels, more than the resize.size=32 that images are stored at") as caught:
+        check_clashes(parse(params))
+    assert caught.value.key == "training.input"

@@ -52,6 +52,14 @@ def test_the_smallest_size_of_lenet_is_found_too(params: Tree, composed: Compose
     assert str(error).startswith("resize.size must be at least 16 for this network, but it is 15: 15x15 images shrink to nothing")
 
 
+def test_what_the_network_sees_decides_and_not_what_is_stored(params: Tree) -> None:
+    error = refused(params, **{"training.input": 4})
+    assert str(error).startswith("training.input must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it")
+    assert error.key == "training.input"
+    params["training"]["input"] = 8
+    try_out(params, {})
+
+
 @pytest.mark.parametrize(("smallest", "size"), [(5, 4), (8, 4), (9, 4), (33, 32), (1000, 4), (4096, 4)])
 def test_the_smallest_size_is_found_without_trying_all(smallest: int, size: int) -> None:
     tried: list[int] = []

@@ -1,0 +1,156 @@
+"""Source images → chunks on disk, in parallel: what is finished survives a kill, and memory holds a chunk per process.
+
+A chunk's name says everything that decided it, so the next run takes it as it is or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Thread
+
+import cv2
+import numpy as np
+import psutil
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from pipeline.config.errors import DataError
+from pipeline.config.schema import Config, Decode
+from pipeline.dataset.files import sha256
+from pipeline.dataset.prepared import RECORD, content_digest, prepare
+from pipeline.dataset.progress import Progress
+from pipeline.dataset.readers import Item
+
+CHUNK = 64  # images: the most that a kill loses per process
+FEW = 256  # images that are done sooner than processes have started
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "simplejpeg")  # other versions may give other pixels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides an image's pixels."""
+
+    decode: Decode
+    channels: int
+    size: int
+    method: str
+
+    @classmethod
+    def of(cls, cfg: Config) -> "Settings":
+        return cls(cfg.decode, cfg.dataset.channels, cfg.resize.size, cfg.resize.method)
+
+    def digest(self) -> str:
+        """Return a digest of these, of the code that decodes and resizes, and of the libraries that do."""
+        code = {path.name: sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
+        versions = {name: version(name) for name in LIBRARIES}
+        return hashlib.sha256(json.dumps([asdict(self), code, versions]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some images after decoding and resizing."""
+
+    records: NDArray[np.void]  # (n,) of RECORD
+    reasons: list[str]  # n: why it was refused, or ""
+    pixels: NDArray[np.uint8]  # (used, size, size, C)
+
+    def write(self, path: Path) -> None:
+        part = path.with_suffix(f".{os.getpid()}")
+        with part.open("wb") as stream:
+            np.savez(stream, records=self.records, pixels=self.pixels, reasons=np.array(self.reasons, np.str_))
+        part.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Chunk":
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["records"], arrays["reasons"].tolist(), arrays["pixels"])
+
+
+@contextmanager
+def chunks(items: list[Item], settings: Settings, scratch: Path) -> Iterator[list[Path]]:
+    """Prepare all images and give the chunks' files, in the items' order; they are removed at the end, but kept by a kill.
+
+    Raises DataError where a decoder dies."""
+    folder = scratch / settings.digest()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(scratch / f"{folder.name}.lock"):  # another experiment may prepare the same
+        yield list(_made(items, settings, folder))
+        shutil.rmtree(folder)
+
+
+def _made(items: list[Item], settings: Settings, folder: Path) -> Iterator[Path]:
+    progress = Progress("resizing", len(items), "images")
+    parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    make = partial(make_chunk, settings=settings, folder=folder)
+    if len(items) <= FEW:
+        yield from map(make, parts)
+        return
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_begin_worker, initargs=(os.getpid(),)) as pool:
+        try:
+            for path, part in zip(pool.map(make, parts), parts, strict=True):
+                progress.tell(len(part))
+                yield path
+        except BrokenProcessPool:
+            begun = items[progress.done : progress.done + 2 * CHUNK * (os.cpu_count() or 1)]  # what the pool was given
+            raise DataError(
+                f"a process died while it decoded one of the files from {begun[0].path} to {begun[-1].path}: by lack of memory, or by "
+                "a fault of the decoder. What is finished is kept; repeat, or move these files away and find the one by halves"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a signal, an error: no more than what is begun
+
+
+def _begin_worker(main: int) -> None:
+    cv2.setNumThreads(0)  # each process has a core
+    Thread(target=_end_with, args=(main,), daemon=True).start()
+
+
+def _end_with(main: int) -> None:
+    """End this process when the one that it works for is gone: killed outright, that can't tell its workers."""
+    while psutil.pid_exists(main):
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def make_chunk(items: list[Item], settings: Settings, folder: Path) -> Path:
+    """Return the file of the chunk of these images, made if it is not there."""
+    digests = [content_digest(item) for item in items]
+    named = json.dumps([[digest, not item.label, item.why] for digest, item in zip(digests, items, strict=True)])
+    path = folder / f"{hashlib.sha256(named.encode()).hexdigest()}.npz"
+    if not path.exists():
+        _prepared(items, digests, settings).write(path)
+    return path
+
+
+def _prepared(items: list[Item], digests: list[str], settings: Settings) -> Chunk:
+    records, reasons = np.zeros(len(items), RECORD), [""] * len(items)
+    pixels = []
+    for i, (item, digest) in enumerate(zip(items, digests, strict=True)):
+        records[i], found = prepare(item, digest, settings.decode, settings.channels, settings.size, settings.method)
+        if isinstance(found, str):
+            reasons[i] = found
+        else:
+            pixels.append(found)
+    shape = (len(pixels), settings.size, settings.size, settings.channels)
+    return Chunk(records, reasons, np.array(pixels, np.uint8).reshape(shape))
+
+
+def records_of(files: list[Path]) -> tuple[NDArray[np.void], list[str]]:
+    """Return the records of all images and the reasons for which some can't be used, in the items' order."""
+    records, reasons = [], []
+    for path in files:
+        with np.load(path, allow_pickle=False) as arrays:
+            records.append(arrays["records"])
+            reasons += arrays["reasons"].tolist()
+    return np.concatenate(records), reasons

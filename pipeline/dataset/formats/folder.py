@@ -1,0 +1,53 @@
+"""One sub-folder per class, images anywhere below it; official splits are folders of such sub-folders."""
+
+from pathlib import Path
+
+from pipeline.config.errors import DataError
+from pipeline.config.schema import Dataset
+from pipeline.dataset.items import ALL, Item, others
+
+
+def folder(raw: Path, dataset: Dataset) -> list[Item]:
+    """List every file, those outside the class folders without a class.
+
+    Raises DataError for a split that is not there, splits of different classes, and what looks like splits taken for classes."""
+    items: list[Item] = []
+    names: list[str] = []
+    for part, where in (dataset.splits or {ALL: "."}).items():
+        found = _class_folders(raw, part, where)
+        if names and found != names:
+            raise DataError(f"{where} has the classes {', '.join(found)}, another split has {', '.join(names)}")
+        names = found
+        for name in names:
+            items += _class_items(raw, raw / where / name, part)
+    return items + others(raw, items, "not in a class folder")
+
+
+def _class_folders(raw: Path, part: str, where: str) -> list[str]:
+    top = raw / where
+    if not top.is_dir():
+        raise DataError(f"dataset.splits.{part} names {where}, but there is no such folder among the images")
+    found = sorted(path.name for path in top.iterdir() if path.is_dir())
+    if not found:
+        raise DataError(f"{where} holds no class folders; put the images of each class into a sub-folder of its own")
+    return found
+
+
+def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
+    paths = sorted(path for path in top.rglob("*") if path.is_file())
+    if not paths:
+        raise DataError(f"class {top.name} has no images: the folder {top.relative_to(raw)} is empty; fill it or remove it")
+    if part == ALL and all(path.parent.parent == top for path in paths):
+        folders = sorted({path.parent.name for path in paths})
+        if folders and len(folders) < len(paths):
+            _refuse_hidden_splits(raw, top, folders)
+    return [Item(str(path.relative_to(raw)), top.name, part, path) for path in paths]
+
+
+def _refuse_hidden_splits(raw: Path, top: Path, folders: list[str]) -> None:
+    """Splits taken for classes would train a network to tell the training set from the test set."""
+    siblings = sorted(str(path.relative_to(raw)) for path in top.parent.iterdir() if path.is_dir())
+    raise DataError(
+        f"the folder {top.name} holds no images but the folders {', '.join(folders)}. If {', '.join(siblings)} are splits, "
+        f"name them: dataset.splits='{{train: {siblings[-1]}, test: {siblings[0]}}}'; if not, put the images right below their class"
+    )

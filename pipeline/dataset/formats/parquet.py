@@ -1,0 +1,118 @@
+"""Tables that hold the image files themselves, as the Hugging Face hub serves them: a column of images and one of labels."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.errors import DataError
+from pipeline.config.schema import Dataset
+from pipeline.dataset.embedded import Embedded
+from pipeline.dataset.items import ALL, Item, column, named, others
+from pipeline.dataset.manifest import SPLITS
+
+if TYPE_CHECKING:
+    from pyarrow import Schema
+    from pyarrow.parquet import ParquetFile
+
+BYTES = ("binary", "large_binary")  # pyarrow's names
+ENDINGS = ("-", "/", ".")  # what may follow a split's prefix: train-00000-of-00002.parquet, train/0000.parquet, train.parquet
+
+
+def parquet(raw: Path, dataset: Dataset) -> list[Item]:
+    """List the rows of every file; dataset.splits names the files' prefixes. Images stay in the files until they are asked for.
+
+    Raises DataError for files or columns that are missing or of other types, and for a row without a label."""
+    items = [item for part, file in _files(raw, dataset) for item in _rows(raw, file, part, dataset)]
+    return items + others(raw, items, "no image, or a table of images")
+
+
+def _files(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
+    names = sorted(str(path.relative_to(raw)) for path in raw.rglob("*.parquet"))
+    if dataset.splits is None:
+        _refuse_hidden_splits(names)
+        return [(ALL, raw / name) for name in names]
+    found = []
+    for part, where in dataset.splits.items():
+        mine = [name for name in names if name.startswith(tuple(where + ending for ending in ENDINGS))]
+        if not mine:
+            raise DataError(
+                f"dataset.splits.{part} is {where}, but there is no {where}-….parquet and no {where}/….parquet; "
+                f"there are: {', '.join(names[:5]) or 'no parquet files'}"
+            )
+        found += [(part, raw / name) for name in mine]
+    return found
+
+
+def _refuse_hidden_splits(names: list[str]) -> None:
+    """Official splits that are mixed would put test images into the training."""
+    if not names:
+        raise DataError("there are no .parquet files among the files; dataset.reader=parquet reads these")
+    for name in names:
+        if split := next((split for split in SPLITS if Path(name).name.startswith(f"{split}-")), None):
+            raise DataError(
+                f"{name} looks like an official split; name the prefixes: dataset.splits='{{train: …, test: …}}', "
+                f"or dataset.splits='{{all: {name.removesuffix(Path(name).name)}{split}}}' to draw the splits from it"
+            )
+
+
+def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Item]:
+    name = str(file.relative_to(raw))
+    with _opened(file, name) as source:
+        image = _image_column(source.schema_arrow, column(dataset, "image"), name)
+        label = _present(source.schema_arrow, column(dataset, "label"), name)
+        classes = _classes(source.schema_arrow, label)
+        labels = source.read([label]).column(0).to_pylist()
+        places = [(group, row) for group in range(source.num_row_groups) for row in range(source.metadata.row_group(group).num_rows)]
+    for i, (value, (group, row)) in enumerate(zip(labels, places, strict=True)):
+        where = f"{name}#{i}"
+        yield Item(where, _label(value, classes, dataset, where), part, Embedded(file, image, group, row))
+
+
+@contextmanager
+def _opened(file: Path, name: str) -> "Iterator[ParquetFile]":
+    from pyarrow.parquet import ParquetFile  # half a second, which the other formats need not wait for
+
+    try:
+        with ParquetFile(file) as source:
+            yield source
+    except (OSError, ValueError) as error:  # pyarrow's own are kinds of these
+        raise DataError(f"{name} is damaged or no parquet file: {error}; fetch it again") from error
+
+
+def _present(schema: "Schema", wanted: str, name: str) -> str:
+    if schema.names.count(wanted) != 1:
+        raise DataError(f"{name} has the columns {', '.join(schema.names)}, but no {wanted}; say in dataset.columns what it is called")
+    return wanted
+
+
+def _image_column(schema: "Schema", wanted: str, name: str) -> str:
+    """Return the column of image bytes, dotted where it is a struct's field, as the hub has it: {bytes, path}."""
+    kind = schema.field(_present(schema, wanted, name)).type
+    if str(kind) in BYTES:
+        return wanted
+    if str(kind).startswith("struct") and kind.get_field_index("bytes") >= 0 and str(kind.field("bytes").type) in BYTES:
+        return f"{wanted}.bytes"
+    raise DataError(f"{name}: the column {wanted} is of type {kind}, expected the bytes of image files, or a struct with bytes")
+
+
+def _classes(schema: "Schema", label: str) -> list[str] | None:
+    """Return the class names that the hub's library writes beside the columns."""
+    noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    names = noted.get("info", {}).get("features", {}).get(label, {}).get("names")
+    return names if isinstance(names, list) else None
+
+
+def _label(value: Any, classes: list[str] | None, dataset: Dataset, where: str) -> str:
+    if value is None or value == "":
+        raise DataError(f"{where} has no label; leave images without a class out of the data")
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int):
+        raise DataError(f"{where} has label {value!r}, expected a whole number or text")
+    if classes is None:
+        return named(value, dataset, where)
+    if not 0 <= value < len(classes):
+        raise DataError(f"{where} has label {value}, but the file names only {len(classes)} classes")
+    return classes[value]

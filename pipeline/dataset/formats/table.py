@@ -1,0 +1,116 @@
+"""A table beside the images: a row with path, label and maybe split for each."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.config.errors import DataError
+from pipeline.config.schema import Dataset
+from pipeline.dataset.items import ALL, Item, column, others
+from pipeline.dataset.manifest import SPLITS
+
+DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Row:
+    where: str  # file:line
+    image: str  # path below the table's folder
+    label: str
+    part: str
+
+
+def table(raw: Path, dataset: Dataset) -> list[Item]:
+    """Read the one .csv file, or those of dataset.splits; files that no row names are listed without a class.
+
+    Raises DataError with file and line for what a row lacks, leaves open, names twice, or looks for outside the folder."""
+    first: dict[str, str] = {}
+    items = []
+    for part, file in _tables(raw, dataset):
+        for row in _rows(raw, file, part, dataset):
+            path = _path(raw, file, row)
+            if path in first:
+                raise DataError(f"{row.where}: {path} stands in {first[path]} already, and an image has one row; remove one of the two")
+            first[path] = row.where
+            items.append(Item(path, row.label, row.part, raw / path))
+    return items + others(raw, items, "no row of the table names it")
+
+
+def _tables(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
+    if dataset.splits:
+        for part, where in dataset.splits.items():
+            if not (raw / where).is_file():
+                raise DataError(f"dataset.splits.{part} names {where}, but there is no such table among the files")
+        return [(part, raw / where) for part, where in dataset.splits.items()]
+    found = sorted(raw.glob("*.csv"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise DataError(
+            f"there must be one .csv file right in the data's folder, but there are: {names}. Name the table with "
+            "dataset.splits='{all: labels.csv}', or one for each split with '{train: train.csv, test: test.csv}'"
+        )
+    return [(ALL, found[0])]
+
+
+def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Row]:
+    name, text = str(file.relative_to(raw)), _text(file)
+    image, label, split = column(dataset, "image"), column(dataset, "label"), (dataset.columns or {}).get("split")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(name, text, {image, label}), strict=True)
+    try:
+        if split in (reader.fieldnames or ()) and part != ALL:
+            raise DataError(f"{name}:1: there is a column {split}, but dataset.splits makes the whole table {part}; use one of the two")
+        for values in reader:
+            where = f"{name}:{reader.line_num}"
+            yield Row(where, *_fields(where, values, image, label), _part(where, values, split, part))
+    except csv.Error as error:
+        raise DataError(f"{name}:{reader.reader.line_num}: {error}; quote a field that holds quotes, and double these") from error
+
+
+def _text(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file.name}:{line}: the table is not UTF-8 (byte {data[error.start]:#x}); save it as UTF-8") from error
+
+
+def _delimiter(name: str, text: str, wanted: set[str]) -> str:
+    header = text.partition("\n")[0].rstrip("\r")
+    for delimiter in DELIMITERS:
+        if wanted <= set(next(csv.reader([header], delimiter=delimiter), [])):
+            return delimiter
+    raise DataError(
+        f"{name}:1: the header is {header[:80]!r}, expected the columns {' and '.join(sorted(wanted))} between commas, semicolons "
+        "or tabs; dataset.columns says what they are called"
+    )
+
+
+def _fields(where: str, values: dict[str, str], image: str, label: str) -> tuple[str, str]:
+    """Return a row's path and label; csv gives None for a field that is not there, and under None what is too much."""
+    if None in values.values() or None in values:
+        raise DataError(f"{where}: the row has not as many fields as the header; quote a field that holds the delimiter")
+    if not values[label].strip():
+        raise DataError(f"{where}: the label of {values[image]} is empty; fill it in, or remove the row")
+    return values[image], values[label].strip()
+
+
+def _part(where: str, values: dict[str, str], split: str | None, part: str) -> str:
+    if split not in values:
+        return part
+    if values[split].strip() not in SPLITS:
+        raise DataError(f"{where}: the split is {values[split]!r}, expected one of {', '.join(SPLITS)}")
+    return values[split].strip()
+
+
+def _path(raw: Path, file: Path, row: Row) -> str:
+    """Return where the image lies below raw, without asking links: DVC may have made every file one."""
+    relative = PurePosixPath(row.image)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise DataError(f"{row.where}: {row.image} leaves the table's folder; give a path below it")
+    path = file.parent / relative
+    if not path.is_file():
+        raise DataError(f"{row.where}: there is no file {row.image!r} below the table's folder; add it, or remove the row")
+    return str(path.relative_to(raw))

@@ -1,0 +1,53 @@
+"""A source image before it is decoded: what every format gives."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.errors import ConfigError, DataError
+from pipeline.config.schema import Dataset
+from pipeline.dataset.embedded import Embedded
+
+ALL = "all"  # the part of images that no official split claims
+NO_CLASS = ""  # the label of what is listed, but not used
+
+
+@dataclass(frozen=True)
+class Item:
+    """One source image."""
+
+    path: str  # below data/raw; `file#index` inside a packed file
+    label: str  # class name, or NO_CLASS
+    part: str  # its official split, or ALL
+    content: Path | Embedded | NDArray[np.uint8]  # a file to decode, on its own or in a table, or (H, W) or (H, W, C) pixels
+    why: str = ""  # it is not used, where it has NO_CLASS
+
+
+def named(label: int, dataset: Dataset, where: str) -> str:
+    """Return the class of a label that is a number in the files; where dataset.take renames classes, the number itself.
+
+    Raises DataError for a negative one, or one that dataset.classes has no name for."""
+    classes = None if dataset.take else dataset.classes
+    if label < 0:
+        raise DataError(f"{where} has label {label}, expected 0 or more; leave images without a class out of the data")
+    if classes is None:
+        return str(label)
+    if label >= len(classes):
+        raise DataError(f"{where} has label {label}, but dataset.classes names only {len(classes)} classes, 0 to {len(classes) - 1}")
+    return classes[label]
+
+
+def others(raw: Path, items: list[Item], why: str) -> list[Item]:
+    """Return an item without class for every file that is none of the items, so that no file goes unmentioned."""
+    read = {item.path for item in items}
+    files = {str(path.relative_to(raw)): path for path in sorted(raw.rglob("*")) if path.is_file()}
+    return [Item(name, NO_CLASS, ALL, path, why) for name, path in files.items() if name not in read]
+
+
+def column(dataset: Dataset, role: str) -> str:
+    """Return what the data's tables call their column of images or labels; raises ConfigError where dataset.columns does not say."""
+    if not dataset.columns or role not in dataset.columns:
+        raise ConfigError(f"dataset.columns must say which column holds the {role}s, but it has no {role}", "dataset.columns")
+    return dataset.columns[role]

@@ -1,0 +1,153 @@
+"""reports/data.html: what a data set holds, what was refused and why, which pictures are twins. One file, nothing beside it."""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.config.schema import Config
+from pipeline.dataset.decode import decode
+from pipeline.dataset.manifest import SPLITS, Manifest
+from pipeline.dataset.placement import Pair, Placement
+from pipeline.dataset.readers import Item
+from pipeline.dataset.remains import remains
+
+IMBALANCE = 10  # largest class over smallest, from which on it is told
+THUMBNAIL = 96  # pixels, the longer side
+SAMPLES = 8  # images of a class and split
+MOST_CLASSES, MOST_REFUSED, MOST_PAIRS = 60, 200, 60  # shown; a page of thousands opens in no browser
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture with what stands below it."""
+
+    picture: str | None  # data URI
+    lines: list[str]
+
+
+def write_passport(page: Path, cfg: Config, manifest: Manifest, placement: Placement, prepared: Path) -> None:
+    """Write the page of a data set that has just been prepared."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(Path(__file__).with_suffix(".html").read_text())
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(template.render(_content(cfg, manifest, placement, prepared)), encoding="utf-8", errors="backslashreplace")
+
+
+def _content(cfg: Config, manifest: Manifest, placement: Placement, prepared: Path) -> dict[str, Any]:
+    pairs = placement.conflicts, [pair for pair in placement.across if pair not in placement.conflicts]
+    within = [pair for pair in placement.pairs if pair not in pairs[0] and pair not in pairs[1]]
+    kinds = {"Two labels for one picture": pairs[0], "Twins across splits": pairs[1], "Twins within a split": within}
+    return {
+        "manifest": manifest,
+        "splits": SPLITS,
+        "shares": list(_shares(cfg, manifest)),
+        "notes": list(notes(cfg, manifest, placement)),
+        "samples": _samples(manifest, prepared),
+        "more_classes": max(0, len(manifest.classes) - MOST_CLASSES),
+        "sizes": _sizes(placement),
+        "formats": Counter(name.decode() or "packed" for name in placement.records["format"][placement.records["used"]]).most_common(),
+        "refused": [_refused(placement, i) for i in placement.refused[:MOST_REFUSED]],
+        "pairs": {
+            kind: (len(found), [_both(placement, pair, cfg) for pair in found[:MOST_PAIRS]]) for kind, found in kinds.items() if found
+        },
+    }
+
+
+def notes(cfg: Config, manifest: Manifest, placement: Placement) -> Iterator[str]:
+    """Yield what somebody should know before training on these images."""
+    sizes = {name: sum(manifest.counts[split][name] for split in SPLITS) for name in manifest.classes}
+    largest, smallest = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    if sizes[largest] >= IMBALANCE * sizes[smallest]:
+        yield (
+            f"class {largest} has {sizes[largest]:,} images, class {smallest} only {sizes[smallest]:,}: a network that always says "
+            f"{largest} looks good. training.balance evens that out"
+        )
+    if placement.conflicts:
+        yield f"{len(placement.conflicts)} pairs of twins carry two labels; one of each is wrong"
+    if placement.left_out:
+        yield f"{len(placement.left_out)} images were left out, as each has a twin in a later split (dataset.twins.across)"
+    if placement.across and cfg.dataset.twins.across == "keep":
+        yield f"{len(placement.across)} pairs of twins stand in two splits: the network is tested on pictures that it has seen"
+    if placement.refused:
+        yield f"{len(placement.refused)} files could not be used"
+
+
+def _shares(cfg: Config, manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """Yield split, asked share and share got, where the split was drawn."""
+    official = set(cfg.dataset.splits or {})
+    drawn = {"test": cfg.dataset.split.test, "validation": _validation(cfg)}
+    total = sum(manifest.images(split) for split in SPLITS)
+    for split, asked in drawn.items():
+        if split in official or (split == "test" and official):
+            continue
+        whole = total if split == "test" else total - manifest.images("test")
+        yield split, f"{asked:.1%} of {'all' if split == 'test' else 'the others'}", f"{manifest.images(split) / whole:.1%}"
+
+
+def _validation(cfg: Config) -> float:
+    return 1 / cfg.dataset.split.folds if cfg.dataset.split.folds else cfg.dataset.split.validation
+
+
+def _samples(manifest: Manifest, prepared: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return class → split → a strip of its first images, as the network gets them."""
+    images = {split: np.load(prepared / f"{split}.npy", mmap_mode="r") for split in SPLITS}
+    labels = {split: np.load(prepared / f"{split}_labels.npy") for split in SPLITS}
+    return [
+        (name, {split: _strip(images[split][np.flatnonzero(labels[split] == label)[:SAMPLES]]) for split in SPLITS})
+        for label, name in enumerate(manifest.classes[:MOST_CLASSES])
+    ]
+
+
+def _strip(images: NDArray[np.uint8]) -> str:
+    """Return (n, H, W, C) side by side, with a white line between."""
+    framed = np.pad(images, ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=255)
+    return uri(Image.fromarray(np.concatenate(list(framed), axis=1).squeeze()))
+
+
+def _sizes(placement: Placement) -> list[tuple[str, int, int]]:
+    """Return the source images of the smallest, median and largest area, as (which, width, height)."""
+    used = placement.records[placement.records["used"]]
+    order = np.argsort(used["width"].astype(np.int64) * used["height"], kind="stable")
+    chosen = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
+    return [(which, int(used["width"][i]), int(used["height"][i])) for which, i in chosen.items()]
+
+
+def _refused(placement: Placement, i: int) -> Shown:
+    item = placement.items[i]
+    rest = None if isinstance(item.content, np.ndarray) else remains(item.content.read_bytes(), THUMBNAIL)
+    return Shown(uri(rest) if rest else None, [item.path, placement.reasons[i]])
+
+
+def _both(placement: Placement, pair: Pair, cfg: Config) -> tuple[str, list[Shown]]:
+    same = "the same bytes" if pair.is_exact else f"correlation {pair.correlation:.4f}"
+    return same, [_one(placement, i, cfg) for i in (pair.one, pair.other)]
+
+
+def _one(placement: Placement, i: int, cfg: Config) -> Shown:
+    item = placement.items[i]
+    place = placement.drawn_name(i) + (", left out" if placement.status(i) == "left out" else "")
+    return Shown(uri(_thumbnail(item, cfg)), [item.path, f"{item.label} · {place}"])
+
+
+def _thumbnail(item: Item, cfg: Config) -> Image.Image:
+    if isinstance(item.content, np.ndarray):
+        return Image.fromarray(item.content)
+    picture = Image.fromarray(decode(item.content.read_bytes(), cfg.dataset.channels, cfg.decode, THUMBNAIL).pixels.squeeze())
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return picture
+
+
+def uri(picture: Image.Image) -> str:
+    """Return a picture as a data URI."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

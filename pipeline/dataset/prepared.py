@@ -1,0 +1,89 @@
+"""One source image, decoded and resized: a record of fixed size, so that a hundred thousand take ten megabytes, and its pixels."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.schema import Decode
+from pipeline.dataset import files
+from pipeline.dataset.decode import Refused, decode
+from pipeline.dataset.readers import NO_CLASS, Item
+from pipeline.dataset.square import fit, scaled
+
+SIGNATURE = 16  # pixels, height = width, of the gray miniature by which pictures are compared
+
+RECORD = np.dtype(
+    [
+        ("sha256", "S64"),  # of the file's bytes, or of the pixels in a packed file
+        ("width", np.int32),  # of the upright source, in pixels; 0 where it was refused
+        ("height", np.int32),
+        ("frames", np.int32),  # pictures in the file; the first is used
+        ("format", "S8"),  # by the content; empty for pixels from a packed file
+        ("used", np.bool_),
+        ("signature", np.uint8, (SIGNATURE, SIGNATURE)),
+        ("tint", np.uint8, 2),  # the mean colour's Cb and Cr (ITU-R 601); 128 is gray
+    ]
+)
+
+
+def content_digest(item: Item) -> str:
+    """Return the sha256 of what the item's pixels are made of."""
+    content = item.content
+    if isinstance(content, Path):  # never whole in memory: a table of all images is listed too
+        return files.sha256(content)
+    return hashlib.sha256(content.tobytes() if isinstance(content, np.ndarray) else content.read_bytes()).hexdigest()
+
+
+def prepare(
+    item: Item, sha256: str, how: Decode, channels: int, size: int, method: str
+) -> tuple[NDArray[np.void], NDArray[np.uint8] | str]:
+    """Return the record () of one image, and its pixels (size, size, channels) or the reason why it can't be used."""
+    record = np.zeros((), RECORD)
+    record["sha256"] = sha256.encode()
+    if item.label == NO_CLASS:
+        return record, item.why
+    try:
+        pixels = _pixels(item, how, channels, size, record)
+    except Refused as reason:
+        return record, str(reason)
+    image = fit(pixels, size, method)
+    record["used"], record["signature"], record["tint"] = True, signature(image), tint(image)
+    return record, image
+
+
+def _pixels(item: Item, how: Decode, channels: int, size: int, record: NDArray[np.void]) -> NDArray[np.uint8]:
+    """Return the item's pixels (H, W, channels), and enter its size, frames and format. Raises Refused."""
+    if isinstance(item.content, np.ndarray):
+        pixels = _in_channels(item.content.reshape(*item.content.shape[:2], -1), channels)
+        record["height"], record["width"], record["frames"] = *pixels.shape[:2], 1
+        return pixels
+    found = decode(item.content.read_bytes(), channels, how, size)
+    record["height"], record["width"] = found.height, found.width
+    record["frames"], record["format"] = found.frames, found.format
+    return found.pixels
+
+
+def signature(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the gray miniature of (H, W, C) that re-encoding, resizing or a shift by a pixel hardly change."""
+    return scaled(_in_channels(image, 1), SIGNATURE, SIGNATURE)[..., 0]
+
+
+def tint(image: NDArray[np.uint8]) -> list[int]:
+    """Return how far the mean colour of (H, W, C) is from gray, towards blue and towards red: the same pattern in two colours differs."""
+    if image.shape[2] == 1:
+        return [128, 128]
+    mean = np.round(image.mean(axis=(0, 1))).astype(np.uint8)
+    _, red, blue = cv2.cvtColor(mean[None, None], cv2.COLOR_RGB2YCrCb)[0, 0]
+    return [int(blue), int(red)]
+
+
+def _in_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return pixels (H, W, 1 or 3) with as many channels as asked for, as decode() gives them."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]  # luma of ITU-R 601

@@ -1,0 +1,1 @@
+"""Bytes from elsewhere → verified files on disk: mirrors, resume, checksums, archives."""

@@ -1,0 +1,75 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config.errors import DataError
+from pipeline.dataset.formats.folder import folder
+from pipeline.dataset.readers import ALL, NO_CLASS
+from tests.conftest import MakeConfig
+from tests.samples import data_set, put_files
+
+
+def test_sub_folders_are_the_classes_and_images_may_lie_deeper(tmp_path: Path) -> None:
+    items = folder(put_files(tmp_path, "dog/2.jpg", "dog/deep/er/3.jpg", "cat/1.jpg"), data_set())
+    assert [(item.path, item.label, item.part) for item in items] == [
+        ("cat/1.jpg", "cat", ALL),
+        ("dog/2.jpg", "dog", ALL),
+        ("dog/deep/er/3.jpg", "dog", ALL),
+    ]
+    assert items[0].content == tmp_path / "cat" / "1.jpg"
+
+
+def test_official_folders_are_the_splits(tmp_path: Path) -> None:
+    raw = put_files(tmp_path, "training_set/cat/1.jpg", "training_set/dog/1.jpg", "test_set/cat/1.jpg", "test_set/dog/2.jpg")
+    items = folder(raw, data_set(splits={"train": "training_set", "test": "test_set"}))
+    assert {(item.path, item.label, item.part) for item in items} == {
+        ("training_set/cat/1.jpg", "cat", "train"),
+        ("training_set/dog/1.jpg", "dog", "train"),
+        ("test_set/cat/1.jpg", "cat", "test"),
+        ("test_set/dog/2.jpg", "dog", "test"),
+    }
+
+
+def test_class_folders_may_lie_below_a_folder_as_in_the_archive_of_cats_and_dogs(tmp_path: Path, config: MakeConfig) -> None:
+    names = ["PetImages/Cat/0.jpg", "PetImages/Cat/Thumbs.db", "PetImages/Dog/0.jpg", "readme[1].txt", "MSR-LA - 3467.docx"]
+    items = folder(put_files(tmp_path, *names), config("dataset=cats_vs_dogs").dataset)
+    assert {item.path: (item.label, item.part) for item in items} == {
+        "PetImages/Cat/0.jpg": ("Cat", ALL),
+        "PetImages/Cat/Thumbs.db": ("Cat", ALL),
+        "PetImages/Dog/0.jpg": ("Dog", ALL),
+        "readme[1].txt": (NO_CLASS, ALL),
+        "MSR-LA - 3467.docx": (NO_CLASS, ALL),
+    }
+    assert {item.why for item in items if item.label == NO_CLASS} == {"not in a class folder"}
+
+
+@pytest.mark.parametrize("below", ["", "photos/"])
+def test_splits_are_not_taken_for_classes(below: str, tmp_path: Path) -> None:
+    names = [f"{below}{split}/{name}/{i}.jpg" for split in ("training_set", "test_set") for name in ("cat", "dog") for i in (1, 2)]
+    with pytest.raises(
+        DataError,
+        match=rf"the folder test_set holds no images but the folders cat, dog\. If {below}test_set, {below}training_set are splits, name "
+        rf"them: dataset\.splits='{{train: {below}training_set, test: {below}test_set}}'; if not, put the images right below their class",
+    ):
+        folder(put_files(tmp_path, *names), data_set(splits={"all": below} if below else None))
+
+
+@pytest.mark.parametrize(
+    ("names", "splits", "message"),
+    [
+        (["a/1.jpg"], {"train": "b"}, "dataset.splits.train names b, but there is no such folder among the images"),
+        (["1.jpg"], None, "holds no class folders; put the images of each class into a sub-folder of its own"),
+        (["x/a/1", "x/b/1", "y/a/1"], {"train": "x", "test": "y"}, "y has the classes a, another split has a, b"),
+    ],
+)
+def test_folders_that_do_not_fit_are_told(names: list[str], splits: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        folder(put_files(tmp_path, *names), data_set(splits=splits))
+
+
+def test_an_empty_class_folder_is_told(tmp_path: Path) -> None:
+    raw = put_files(tmp_path, "cat/1.jpg")
+    (raw / "dog").mkdir()
+    with pytest.raises(DataError, match="class dog has no images: the folder dog is empty; fill it or remove it"):
+        folder(raw, data_set())

@@ -1,0 +1,146 @@
+"""Finished chunks outlive a kill, and only what would be made again just so is taken from them."""
+
+import copy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from pipeline.config.errors import DataError
+from pipeline.dataset import chunks as module
+from pipeline.dataset.chunks import Chunk, Settings, chunks, make_chunk, records_of
+from pipeline.dataset.readers import ALL, NO_CLASS, Item
+from tests.conftest import MakeConfig
+from tests.project import ROOT, environment
+
+
+@pytest.fixture
+def settings(config: MakeConfig) -> Settings:
+    return Settings.of(config("dataset=folder", "resize.size=8"))
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[Item]:
+    """Ten photos, of which one is none, and a note beside the classes."""
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(10):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (12, 10 + i, 3), dtype=np.uint8)).save(path)
+        found.append(Item(path.name, "cat", ALL, path))
+    (tmp_path / "3.png").write_bytes(b"no photo")
+    (tmp_path / "notes.txt").write_text("cats")
+    return [*found, Item("notes.txt", NO_CLASS, ALL, tmp_path / "notes.txt", "not in a class folder")]
+
+
+def test_a_chunk_read_back_holds_records_reasons_and_the_pixels_of_what_can_be_used(
+    items: list[Item], settings: Settings, tmp_path: Path
+) -> None:
+    chunk = Chunk.read(make_chunk(items, settings, tmp_path))
+    assert chunk.reasons == ["", "", "", "not an image", *[""] * 6, "not in a class folder"]
+    assert chunk.records["used"].tolist() == [reason == "" for reason in chunk.reasons]
+    assert chunk.records["width"].tolist() == [10, 11, 12, 0, *range(14, 20), 0]
+    assert chunk.pixels.shape == (9, 8, 8, 3)
+
+
+def test_a_finished_chunk_is_not_made_again(items: list[Item], settings: Settings, tmp_path: Path) -> None:
+    path = make_chunk(items, settings, tmp_path)
+    made = path.stat().st_mtime_ns
+    assert make_chunk(items, settings, tmp_path) == path
+    assert path.stat().st_mtime_ns == made
+
+
+def test_another_file_or_another_class_for_it_makes_another_chunk(items: list[Item], settings: Settings, tmp_path: Path) -> None:
+    first = make_chunk(items, settings, tmp_path)
+    unlabelled = [replace(items[0], label=NO_CLASS, why="of no class"), *items[1:]]
+    assert make_chunk(unlabelled, settings, tmp_path) != first
+    content = items[0].content
+    assert isinstance(content, Path)
+    Image.new("RGB", (5, 5)).save(content)
+    assert make_chunk(items, settings, tmp_path) != first
+
+
+def test_other_settings_other_code_and_other_libraries_have_another_folder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = {settings.digest(), replace(settings, size=16).digest(), replace(settings, method="crop").digest()}
+    background = copy.deepcopy(settings.decode)
+    background.background = [0, 0, 0]
+    digests.add(replace(settings, decode=background).digest())
+    monkeypatch.setattr(module, "version", lambda name: "0.0")
+    digests.add(settings.digest())
+    monkeypatch.setattr(module, "sha256", lambda path: "edited")
+    digests.add(settings.digest())
+    assert len(digests) == 6
+
+
+def test_chunks_stay_after_an_error_and_go_when_all_is_done(items: list[Item], settings: Settings, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    with pytest.raises(KeyboardInterrupt), chunks(items, settings, scratch):
+        raise KeyboardInterrupt
+    assert len(list(scratch.glob("*/*.npz"))) == 1
+    with chunks(items, settings, scratch) as files:
+        assert [path.exists() for path in files] == [True]
+    assert list(scratch.glob("*/*")) == []
+
+
+@pytest.mark.parametrize("few", [0, 100])
+def test_records_come_in_the_items_order_from_any_number_of_processes(
+    few: int, items: list[Item], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FEW", few)
+    monkeypatch.setattr(module, "CHUNK", 3)
+    with chunks(items, settings, tmp_path / "scratch") as files:
+        assert len(files) == 4
+        records, reasons = records_of(files)
+    assert records["width"].tolist() == [10, 11, 12, 0, *range(14, 20), 0]
+    assert reasons[3] == "not an image"
+
+
+
+
+def test_a_decoder_that_dies_is_told_with_the_files_that_it_was_at(
+    items: list[Item], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(module, "make_chunk", dies)
+    with (
+        pytest.raises(DataError, match="a process died while it decoded one of the files from 0.png to notes.txt: .* find the one by halves"),
+        chunks(items, settings, tmp_path / "scratch"),
+    ):
+        pass
+
+
+def dies(items: list[Item], settings: Settings, folder: Path) -> Path:
+    import os
+
+    os._exit(1)
+
+
+ENDLESS = """
+import os, sys, time
+from multiprocessing import get_context
+from concurrent.futures import ProcessPoolExecutor
+from pipeline.dataset.chunks import _begin_worker
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, mp_context=get_context("forkserver"), initializer=_begin_worker, initargs=(os.getpid(),)) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(600)
+"""
+
+
+def test_workers_end_with_the_process_that_they_work_for_also_when_it_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "endless.py"], env=environment() | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    worker = psutil.Process(int(process.stdout.readline()))
+    process.kill()
+    process.wait()
+    worker.wait(20)
+    process.stdout.close()
