@@ -86,7 +86,9 @@ def scaling(photos: list[Path], top: Path) -> list[str]:
     for count in SCALE:
         folder = copies(photos, count, top / f"{count}")
         found = ours(folder)
-        lines.append(f"| {count:,} | {found['seconds']:.1f} | {count / found['seconds']:,.0f} | {found['main']:.0f} | {found['worker']:.0f} |")
+        lines.append(
+            f"| {count:,} | {found['seconds']:.1f} | {count / found['seconds']:,.0f} | {found['main']:.0f} | {found['worker']:.0f} |"
+        )
         print(lines[-1], file=sys.stderr, flush=True)
         shutil.rmtree(folder)
     return lines

@@ -105,7 +105,13 @@ def main() -> None:
         ours, stock = per_step(home)
     lines = ["# What tracking costs", "", "LeNet, a training with its MLflow run (metrics, filters of every epoch, system metrics)"]
     lines[-1] += " beside the same without; wall seconds, medians, alternating."
-    lines += ["", "| data | untracked | tracked | of the medians | of the pairs | complete in MLflow after |", "|---|---|---|---|---|---|", *rows, ""]
+    lines += [
+        "",
+        "| data | untracked | tracked | of the medians | of the pairs | complete in MLflow after |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
     lines += [f"One logged step costs the training {ours:.3f} ms; by Lightning's own MLFlowLogger {stock:.1f} ms (sqlite, {CALLS} steps)."]
     text = "\n".join(lines) + "\n"
     (ROOT / "benchmarks" / "tracking.md").write_text(text)

@@ -51,8 +51,8 @@ def _predict_batch(bundle: Bundle, paths: list[Path]) -> Iterator[Prediction | U
     images, reasons = {}, {}
     for path in paths:
         try:
-            pixels = decode(path.read_bytes(), manifest.channels, how, manifest.size).pixels  # (H, W, C)
-            images[path] = fit(pixels, manifest.size, manifest.method)
+            picture = decode(path.read_bytes(), manifest.channels, how, manifest.size)
+            images[path] = fit(picture.pixels, manifest.size, manifest.method, picture.extent)  # (size, size, C)
         except Refused as reason:
             reasons[path] = str(reason)
     probabilities = {}

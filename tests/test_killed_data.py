@@ -45,7 +45,9 @@ def forget(project: Project) -> None:
 def killed(project: Project, seconds: float) -> bool:
     """Kill `dvc repro resize` and all its processes after so long; tell whether it was still at work."""
     command = ["dvc", "repro", "resize"]
-    process = subprocess.Popen(command, cwd=project.root, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=project.root, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     time.sleep(seconds)
     was_at_work = process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)

@@ -28,7 +28,10 @@ def main(cfg: Config, places: Places) -> None:
     of_class = [np.flatnonzero(labels == label) for label in range(len(manifest.classes))]
     samples = [int(found[turn]) for turn in range(IMAGES) for found in of_class if turn < len(found)][:IMAGES]
     whole = middle(np.array(stored[samples]), cfg.training.input)
-    images = [[image, *(augment(np.array(stored[sample]), epoch, sample) for epoch in range(EPOCHS))] for image, sample in zip(whole, samples, strict=True)]
+    images = [
+        [image, *(augment(np.array(stored[sample]), epoch, sample) for epoch in range(EPOCHS))]
+        for image, sample in zip(whole, samples, strict=True)
+    ]
     page = (places.live or prepared) / "preview.png"
     title = f"{manifest.dataset}, augmentation {cfg.augmentation.name}, seed {cfg.seed}"
     augmented(page, title, np.array(images), [manifest.classes[labels[sample]] for sample in samples])

@@ -16,6 +16,7 @@ from pipeline.config.schema import Decode
 from pipeline.dataset.jpeg import jpeg_pixels
 from pipeline.dataset.pixels import pillow_pixels
 from pipeline.dataset.refused import Refused
+from pipeline.dataset.square import Extent
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM")  # no EPS: Pillow would start Ghostscript
 MOST_FRAMES = 1000  # counted of a TIFF: a hostile one of a megabyte claims enough for Pillow to count for minutes
@@ -44,6 +45,11 @@ class Decoded:
     reduced: int  # 1, 2, 4 or 8: source pixels that a pixel stands for each way; the last row and column stand for what is left
     format: str  # by the content: "JPEG", "PNG", …
     frames: int  # pictures in the file; this is the first
+
+    @property
+    def extent(self) -> Extent:
+        """Height and width that the pixels stand for, counted in pixels."""
+        return self.height / self.reduced, self.width / self.reduced
 
 
 def decode(data: bytes, channels: int, how: Decode, side: int | None = None) -> Decoded:

@@ -71,9 +71,11 @@ class Manifest:
 
 
 def made_from(cfg: Config) -> dict[str, Any]:
-    """Return the config nodes that decide the prepared images; mirrors do not."""
+    """Return the config nodes that decide the prepared images; where files come from does not."""
     dataset = asdict(cfg.dataset)
     del dataset["sources"]["mirrors"]
+    for file in dataset["sources"]["files"].values():
+        del file["url"], file["bytes"]
     return {"dataset": dataset, "decode": asdict(cfg.decode), "resize": asdict(cfg.resize)}
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.schema import Decode
 from pipeline.dataset import files
-from pipeline.dataset.decode import Refused, decode
+from pipeline.dataset.decode import Decoded, Refused, decode
 from pipeline.dataset.readers import NO_CLASS, Item
 from pipeline.dataset.square import fit, scaled
 
@@ -46,29 +46,27 @@ def prepare(
     if item.label == NO_CLASS:
         return record, item.why
     try:
-        pixels = _pixels(item, how, channels, size, record)
+        found = _decoded(item, how, channels, size)
     except Refused as reason:
         return record, str(reason)
-    image = fit(pixels, size, method)
+    image = fit(found.pixels, size, method, found.extent)
     record["used"], record["signature"], record["tint"] = True, signature(image), tint(image)
+    record["height"], record["width"] = found.height, found.width
+    record["frames"], record["format"] = found.frames, found.format
     return record, image
 
 
-def _pixels(item: Item, how: Decode, channels: int, size: int, record: NDArray[np.void]) -> NDArray[np.uint8]:
-    """Return the item's pixels (H, W, channels), and enter its size, frames and format. Raises Refused."""
+def _decoded(item: Item, how: Decode, channels: int, size: int) -> Decoded:
+    """Return the item's picture, decoded or as it stands in a packed file. Raises Refused."""
     if isinstance(item.content, np.ndarray):
-        pixels = _in_channels(item.content.reshape(*item.content.shape[:2], -1), channels)
-        record["height"], record["width"], record["frames"] = *pixels.shape[:2], 1
-        return pixels
-    found = decode(item.content.read_bytes(), channels, how, size)
-    record["height"], record["width"] = found.height, found.width
-    record["frames"], record["format"] = found.frames, found.format
-    return found.pixels
+        height, width = item.content.shape[:2]
+        return Decoded(_in_channels(item.content.reshape(height, width, -1), channels), width, height, 1, "", 1)
+    return decode(item.content.read_bytes(), channels, how, size)
 
 
 def signature(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the gray miniature of (H, W, C) that re-encoding, resizing or a shift by a pixel hardly change."""
-    return scaled(_in_channels(image, 1), SIGNATURE, SIGNATURE)[..., 0]
+    return scaled(_in_channels(image, 1), SIGNATURE, SIGNATURE, image.shape[:2])[..., 0]
 
 
 def tint(image: NDArray[np.uint8]) -> list[int]:

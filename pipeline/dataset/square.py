@@ -4,28 +4,41 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Extent = tuple[float, float]  # height and width that pixels stand for: of a reduced JPEG, the last row and column may be no whole ones
 
-def fit(image: NDArray[np.uint8], size: int, method: str) -> NDArray[np.uint8]:
-    """Bring (H, W, C) to (size, size, C) by stretch, letterbox (black bars) or crop (middle square)."""
-    height, width, channels = image.shape
+
+def fit(image: NDArray[np.uint8], size: int, method: str, extent: Extent | None = None) -> NDArray[np.uint8]:
+    """Bring (H, W, C) to (size, size, C) by stretch, letterbox (black bars) or crop (middle square).
+
+    extent: None where every pixel is a whole one."""
+    height, width = extent or (float(image.shape[0]), float(image.shape[1]))
     if method == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        image = image[top : top + side, left : left + side]
-        return scaled(image, size, size)
+        return _cropped(image, size, (height, width))
     if method == "letterbox":
         scale = size / max(height, width)
-        inner = scaled(image, max(1, round(height * scale)), max(1, round(width * scale)))
-        canvas = np.zeros((size, size, channels), np.uint8)
+        inner = scaled(image, max(1, round(height * scale)), max(1, round(width * scale)), (height, width))
+        canvas = np.zeros((size, size, image.shape[2]), np.uint8)
         top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
         canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return canvas
-    return scaled(image, size, size)
+    return scaled(image, size, size, (height, width))
 
 
-def scaled(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _cropped(image: NDArray[np.uint8], size: int, extent: Extent) -> NDArray[np.uint8]:
+    """Cut the middle square: after shrinking, where a pixel is finest; before growing, which would mix in what lies beside it."""
+    if min(extent) > size:
+        scale = size / min(extent)
+        image = scaled(image, max(size, round(extent[0] * scale)), max(size, round(extent[1] * scale)), extent)
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return scaled(image[top : top + side, left : left + side], size, size, (side, side))
+
+
+def scaled(image: NDArray[np.uint8], height: int, width: int, extent: Extent) -> NDArray[np.uint8]:
     """Bring (H, W, C) to (height, width, C) without aliasing."""
     # Area averaging when shrinking: bilinear would skip pixels and alias. Bilinear when growing: area gives blocks.
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    changed = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if height * width < extent[0] * extent[1]:
+        changed = cv2.resize(image, None, fx=width / extent[1], fy=height / extent[0], interpolation=cv2.INTER_AREA)
+    else:
+        changed = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(changed, np.uint8).reshape(height, width, image.shape[2])

@@ -70,7 +70,7 @@ IN_CONF = [
         "dataset.split.validation and dataset.split.test must stay below 1 together, but they are 0.8 + 0.2",
     ),
     (DIGITS, "  mirrors:", "  mirrors: []", "dataset.sources.mirrors is empty, so dataset.sources.files can't be fetched: give one base"),
-    (DIGITS, "  mirrors:", "  mirrors: [/data]", "dataset.sources.mirrors must be base URLs that begin with https, http, file or package,"),
+    (DIGITS, "  mirrors:", "  mirrors: [data]", "dataset.sources.mirrors must be base URLs that begin with https, http, s3, gs, file or"),
     (DIGITS, "    digits:", "    digits: {name: x}", "dataset.sources.files.digits.sha256 is missing"),
     (DIGITS, "    digits:", "    digits: {name: ../x, sha256: y}", "dataset.sources.files.digits.name must be a file name that stays in"),
     (

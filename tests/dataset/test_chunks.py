@@ -100,15 +100,15 @@ def test_records_come_in_the_items_order_from_any_number_of_processes(
     assert reasons[3] == "not an image"
 
 
-
-
 def test_a_decoder_that_dies_is_told_with_the_files_that_it_was_at(
     items: list[Item], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEW", 0)
     monkeypatch.setattr(module, "make_chunk", dies)
     with (
-        pytest.raises(DataError, match="a process died while it decoded one of the files from 0.png to notes.txt: .* find the one by halves"),
+        pytest.raises(
+            DataError, match="a process died while it decoded one of the files from 0.png to notes.txt: .* find the one by halves"
+        ),
         chunks(items, settings, tmp_path / "scratch"),
     ):
         pass

@@ -32,6 +32,8 @@ def test_a_folder_without_prepared_images_is_told_with_the_command(tmp_path: Pat
 
 def test_the_config_that_made_the_images_is_accepted_also_from_another_mirror(manifest: Manifest, cfg: Config) -> None:
     cfg.dataset.sources.mirrors = ["https://elsewhere"]
+    for file in cfg.dataset.sources.files.values():
+        file.url, file.bytes = "https://elsewhere/still", 1
     cfg.training.epochs += 1
     manifest.require(cfg)
     assert "mirrors" not in made_from(cfg)["dataset"]["sources"]

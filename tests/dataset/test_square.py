@@ -38,6 +38,18 @@ def test_crop_keeps_the_middle_square() -> None:
     assert (fit(image.transpose(1, 0, 2), 16, "crop") == 200).all()
 
 
+@pytest.mark.parametrize("method", ["stretch", "letterbox", "crop"])
+def test_a_last_column_that_stands_for_less_counts_for_less(method: str) -> None:
+    """127 x 129 pixels at half their size are 64 x 65, whose last row and column stand for half a pixel."""
+    ramp = np.add.outer(np.arange(127) * 1.0, np.arange(129) * 0.9)
+    whole = ramp.astype(np.uint8)[..., None]
+    padded = np.pad(ramp, ((0, 1), (0, 1)), mode="edge")
+    half = padded.reshape(64, 2, 65, 2).mean(axis=(1, 3)).astype(np.uint8)[..., None]
+    expected = fit(whole, 16, method).astype(int)
+    assert abs(fit(half, 16, method, (63.5, 64.5)) - expected).max() <= 1
+    assert abs(fit(half, 16, method) - expected).max() > 1 or method == "crop"
+
+
 def test_shrinking_averages_so_that_fine_stripes_become_gray() -> None:
     stripes = np.zeros((32, 32, 1), np.uint8)
     stripes[:, ::4] = 200  # which bilinear sampling would miss

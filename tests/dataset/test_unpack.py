@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import random
 import stat
 import struct
@@ -20,8 +21,10 @@ from backports import zstd
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config, Fetch, SourceFile, Sources
 from pipeline.dataset.fetch import fetch
+from pipeline.dataset.files import is_hidden
 from pipeline.dataset.source.unpack import folder_of, intact, unpack
 from tests.dataset.archives import Files, tar_bytes, zipped
+from tests.project import ROOT
 
 PHOTOS: Files = {
     "cat/1.jpg": random.Random(1).randbytes(1_100_000),
@@ -430,3 +433,18 @@ def test_an_archive_with_a_wrong_checksum_is_never_unpacked(photos: Config, tmp_
     with pytest.raises(Exception, match="the download was deleted"):
         fetch(photos, tmp_path / "raw", tmp_path / "downloads", tmp_path)
     assert not [path for path in (tmp_path / "downloads").rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("IMAGE_DATA" not in os.environ, reason="IMAGE_DATA names no folder of real images")
+@pytest.mark.parametrize(
+    ("archive", "count"),
+    [("cats-dogs/cats-dogs.tar.gz", 1500), ("cifar10/cifar10-images-jpg.tar.gz", 60_000), ("odd-images/odd-images.tar.gz", 56)],
+)
+def test_archives_of_real_images_come_out_as_tar_itself_unpacks_them(archive: str, count: int, how: Fetch, tmp_path: Path) -> None:
+    original = (ROOT / os.environ["IMAGE_DATA"] / archive).resolve()
+    found = unpacked(original.read_bytes(), how, tmp_path, original.name)
+    with tarfile.open(original) as files:
+        wanted = {member.name: data.read() for member in files if member.isfile() and (data := files.extractfile(member))}
+    assert found == {str(Path(name)): data for name, data in wanted.items() if not is_hidden(Path(name))}
+    assert len(found) == count

@@ -240,17 +240,23 @@ def test_balance_is_heard_by_the_training(balance: str, cfg: Config, prepared: P
     for cfg.training.balance in ("none", balance):
         torch.manual_seed(0)
         network = make_network(cfg.model, uneven, None)
-        told[cfg.training.balance] = fit(cfg, network, uneven, tmp_path / "uneven", tmp_path / "checkpoints", Told()).history[-1]["train/loss"]
+        told[cfg.training.balance] = fit(cfg, network, uneven, tmp_path / "uneven", tmp_path / "checkpoints", Told()).history[-1][
+            "train/loss"
+        ]
     assert told["none"] != told[balance]
 
 
 def test_a_loss_without_class_weights_is_told_to_one_who_wants_them(cfg: Config, train: Train) -> None:
     cfg.training.balance, cfg.loss = "weights", {"_target_": "torch.nn.MSELoss"}
-    with pytest.raises(ConfigError, match=r"training.balance is weights, but torch.nn.MSELoss takes no weight of each class; choose sampler"):
+    with pytest.raises(
+        ConfigError, match=r"training.balance is weights, but torch.nn.MSELoss takes no weight of each class; choose sampler"
+    ):
         train(cfg)
 
 
-def test_a_network_sees_random_squares_in_training_and_the_middle_elsewhere(cfg: Config, train: Train, prepared: Path, manifest: Manifest) -> None:
+def test_a_network_sees_random_squares_in_training_and_the_middle_elsewhere(
+    cfg: Config, train: Train, prepared: Path, manifest: Manifest
+) -> None:
     cfg.training.input = 6
     network, _ = train(cfg)
     assert network(torch.zeros(1, 1, 6, 6)).shape == (1, 3)

@@ -17,7 +17,17 @@ from pipeline.config.errors import ConfigError
 LARGEST = 4096  # pixels: of resize.size in ranges.py
 MOST_EPOCHS = 10_000  # that a schedule is tried for
 
-NETWORK = ("model", "resize.size", "training.input", "dataset.channels", "dataset.classes", "optimizer", "scheduler", "training.epochs", "loss")
+NETWORK = (
+    "model",
+    "resize.size",
+    "training.input",
+    "dataset.channels",
+    "dataset.classes",
+    "optimizer",
+    "scheduler",
+    "training.epochs",
+    "loss",
+)
 TRANSFORMS = ("augmentation.transforms", "resize.size", "training.input", "dataset.channels")
 
 

@@ -71,6 +71,8 @@ def test_keys_that_conf_does_not_name_but_something_takes_pass(key: str, value: 
         ("dataset.sources.files", ["a"], "a mapping"),
         ("dataset.sources.files.digits", "a", "a mapping"),
         ("dataset.sources.files.digits.sha256", None, "text"),
+        ("dataset.sources.files.digits.bytes", "a lot", "a whole number or null"),
+        ("dataset.sources.files.digits.unpack", "yes", "true or false"),
         ("dataset.channels", 1.5, "a whole number"),
         ("dataset.classes", "0123", "a list of text or null"),
         ("dataset.classes", [True, False], "a list of text or null"),

@@ -55,6 +55,7 @@ def test_values_that_can_t_be_together_are_refused(changes: dict[str, Any], mess
     "changes",
     [
         {"sources.folder": "data/own", "sources.mirrors": [], "sources.files": {}},
+        {"sources.mirrors": [], "sources.files": {"a": FILE | {"url": "https://host/a"}}},
         {"classes": None},
         {"take": {"ship": "boat", "cat": "cat", "lion": "cat"}, "classes": ["cat", "boat"]},
         {"take": {"ship": "boat"}, "classes": None},
