@@ -67,6 +67,6 @@ def test_twenty_kills_at_random_moments_leave_nothing_that_a_rerun_does_not_mend
         at_work += killed(project, chance.uniform(0.2, 1.0) * took)
         project.repro("resize")
         assert digests(project) == undisturbed
-        assert not [path for path in (project.root / "chunks").glob("*/*")]
+        assert not list((project.root / "chunks").glob("*/*"))
         assert project.ok("dvc", "status", "resize").output.strip() == "Data and pipelines are up to date."
     assert at_work >= KILLS * 3 // 4  # most of the kills hit something

@@ -1,7 +1,8 @@
 """Twins: pictures that are the same, or the same but for re-encoding, resizing or a shift, within a split and across splits.
 
-Two pictures are twins where their gray miniatures correlate and their mean colours agree; a flat one has no twins. Each image looks for its nearest in every split: among the
-nearest by the means of 4x4 blocks (a projection, in which no pair is farther apart than its miniatures are), in a k-d tree."""
+Two pictures are twins where their gray miniatures correlate and their mean colours agree; a flat one has no twins. Each image
+looks for its nearest in every split: among the nearest by the means of 4x4 blocks (a projection, in which no pair is farther
+apart than its miniatures are), in a k-d tree."""
 
 import math
 from dataclasses import dataclass

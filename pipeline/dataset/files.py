@@ -1,7 +1,9 @@
 """Files on disk: which ones count, and what their bytes are."""
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePath
+
+RESOURCES = "__MACOSX"  # macOS puts a folder of this name, with its own notes about each file, into every zip
 
 
 def visible_files(folder: Path) -> list[Path]:
@@ -9,8 +11,8 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and not is_hidden(path.relative_to(folder)))
 
 
-def is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def is_hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") or part == RESOURCES for part in path.parts)
 
 
 def sha256(path: Path) -> str:

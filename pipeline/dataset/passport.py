@@ -43,9 +43,11 @@ def write_passport(page: Path, cfg: Config, manifest: Manifest, placement: Place
 
 
 def _content(cfg: Config, manifest: Manifest, placement: Placement, prepared: Path) -> dict[str, Any]:
-    pairs = placement.conflicts, [pair for pair in placement.across if pair not in placement.conflicts]
-    within = [pair for pair in placement.pairs if pair not in pairs[0] and pair not in pairs[1]]
-    kinds = {"Two labels for one picture": pairs[0], "Twins across splits": pairs[1], "Twins within a split": within}
+    kinds = {
+        "Two labels for one picture": placement.conflicts,
+        "Twins across splits": placement.across,
+        "Twins within a split": placement.within,
+    }
     return {
         "manifest": manifest,
         "splits": SPLITS,

@@ -1,6 +1,7 @@
 """Which split each image goes to, and which images are left out: refused ones, and twins of images that judge the network."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,24 +47,36 @@ class Placement:
     def drawn_name(self, i: int) -> str:
         return SPLITS[self.drawn[i]] if self.drawn[i] != NONE else ""
 
-    @property
+    @cached_property
     def left_out(self) -> list[int]:
         """Images that could be used, but for a twin."""
         return np.flatnonzero(self.drawn != self.splits).tolist()
 
-    @property
+    @cached_property
     def refused(self) -> list[int]:
-        return [i for i in range(len(self.items)) if self.status(i) == "refused"]
+        """Images of a class that can't be used."""
+        return [i for i in np.flatnonzero(~self.records["used"]).tolist() if self.items[i].label != NO_CLASS]
 
-    @property
+    @cached_property
     def conflicts(self) -> list[Pair]:
         """Twins of two labels."""
-        return [pair for pair in self.pairs if self.items[pair.one].label != self.items[pair.other].label]
+        return [pair for pair in self.pairs if self._is_conflict(pair)]
 
-    @property
+    @cached_property
     def across(self) -> list[Pair]:
         """Twins that were drawn into two splits."""
-        return [pair for pair in self.pairs if self.drawn[pair.one] != self.drawn[pair.other]]
+        return [pair for pair in self.pairs if self._is_across(pair)]
+
+    @cached_property
+    def within(self) -> list[Pair]:
+        """Twins of one label that were drawn into one split."""
+        return [pair for pair in self.pairs if not self._is_conflict(pair) and not self._is_across(pair)]
+
+    def _is_conflict(self, pair: Pair) -> bool:
+        return self.items[pair.one].label != self.items[pair.other].label
+
+    def _is_across(self, pair: Pair) -> bool:
+        return bool(self.drawn[pair.one] != self.drawn[pair.other])
 
 
 def place(items: list[Item], records: NDArray[np.void], reasons: list[str], cfg: Config) -> Placement:

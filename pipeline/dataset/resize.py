@@ -24,8 +24,8 @@ from pipeline.dataset.split import require_images
 def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) -> Manifest:
     """Write the packed splits, images.csv, twins.csv, contact sheet and manifest; return the manifest.
 
-    page: the data's passport, an HTML file. scratch: where finished chunks outlive a kill. Raises DataError for an empty class, a class missing from a split, or
-    too many files that can't be used."""
+    page: the data's passport, an HTML file. scratch: where finished chunks outlive a kill.
+    Raises DataError for an empty class, a class missing from a split, or too many files that can't be used."""
     items = read(raw, cfg.dataset)
     classes = cfg.dataset.classes or sorted({item.label for item in items} - {NO_CLASS})
     with chunks(items, Settings.of(cfg), scratch) as files:

@@ -1,6 +1,7 @@
 """A server that fails in every known way: what comes of it is the verified file or one clear error, never wrong or half data."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +141,15 @@ def test_a_web_page_in_place_of_the_file_costs_nothing_of_what_is_there_where_th
     fetching.left_by_a_killed_run(CONTENT[:CRUMB])
     fetching.refused("page", size=SIZE)
     assert fetching.part.read_bytes() == CONTENT[:CRUMB]
+
+
+def test_two_fetches_at_once_ask_once(fetching: Fetching) -> None:
+    file = SourceFile(name=NAME, sha256=SHA256)
+    fetching.cfg.dataset.sources = Sources(folder=None, mirrors=[fetching.mirrors["good"]], files={"images": file})
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda raw: fetch(fetching.cfg, fetching.folder / raw, fetching.folder / "downloads", fetching.folder), "ab"))
+    assert (fetching.folder / "a" / NAME).samefile(fetching.folder / "b" / NAME)
+    assert fetching.mirrors.asked == ["good"]
 
 
 def test_progress_is_told_with_rate_and_time_left(fetching: Fetching, capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,7 +200,7 @@ def test_a_training_of_some_seconds_leaves_delivery_to_a_courier_that_goes_on_al
 
 
 def test_a_failed_training_waits_until_its_run_says_so(home: Path, cfg: Config, manifest: Manifest) -> None:
-    with pytest.raises(ValueError), tracked_training(cfg, manifest, home):
+    with pytest.raises(ValueError, match="no"), tracked_training(cfg, manifest, home):
         raise ValueError("no")
     assert waiting(home) == []
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Fetch
@@ -19,7 +19,6 @@ from pipeline.dataset.source.entry_names import Taken, place_of, shown
 from pipeline.dataset.source.progress import Progress
 from pipeline.dataset.source.space import require_space
 
-RESOURCES = "__MACOSX"  # macOS puts a folder of this name, with its own notes about each file, into every zip
 LISTING = "listing.json"  # sha256 by name
 
 
@@ -77,7 +76,7 @@ def _write_files(found: Iterable[Entry], folder: Path, budget: Budget) -> dict[s
         budget.spend(files=1)
         if entry.kind == FOLDER:
             continue
-        if is_left_out(place):
+        if is_hidden(place):
             _pass_over(entry, budget)
         elif entry.kind != FILE:
             raise DataError(f"the entry {shown(entry.name)} is {entry.kind}, and only files are unpacked")
@@ -85,10 +84,6 @@ def _write_files(found: Iterable[Entry], folder: Path, budget: Budget) -> dict[s
             taken.take(place)
             listing[str(place)] = _write(entry, folder / place, budget)
     return listing
-
-
-def is_left_out(place: PurePosixPath) -> bool:
-    return is_hidden(Path(place)) or RESOURCES in place.parts
 
 
 def _pass_over(entry: Entry, budget: Budget) -> None:
