@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 
 CONTENT = random.Random(0).randbytes(5_000_000)
 OTHER = random.Random(1).randbytes(5_000_000)  # as long
@@ -20,7 +21,9 @@ class Mirrors(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.asked: list[str] = []  # ways, in order
-        self.ranges: list[str | None] = []  # the Range of each request
+        self.paths: list[str] = []  # as they were asked for
+        self.ranges: list[str | None] = []
+        self.ready = 0.0  # the time from which on a busy server answers
         self.ended = threading.Event()
 
     def __getitem__(self, way: str) -> str:
@@ -34,6 +37,7 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         way = self.path.split("/")[1]
         self.server.asked.append(way)
+        self.server.paths.append(self.path)
         self.server.ranges.append(self.headers["Range"])
         self.close_connection = True
         try:
@@ -131,6 +135,16 @@ def shifted(answer: Answer) -> None:
     part(answer, answer.start + 10, Content_Range=f"bytes {answer.start + 10}-{len(CONTENT) - 1}/{len(CONTENT)}")
 
 
+def busy(answer: Answer, time: int) -> None:
+    """Ask for a second of patience, and need a third of it."""
+    if time == 1:
+        answer.server.ready = monotonic() + 0.3
+    if monotonic() < answer.server.ready:
+        answer.head(429, Retry_After=1, Content_Length=0)
+    else:
+        answer.ranged()
+
+
 def renewed(answer: Answer, time: int) -> None:
     """The file is replaced after the first request, and the server minds If-Range."""
     if time == 1:
@@ -159,7 +173,7 @@ WAYS: dict[str, Way] = {
     "locked": lambda answer, _: answer.ranged() if answer.headers["Authorization"] else answer.send_error(401),
     "failing": lambda answer, _: answer.send_error(500),
     "hiccup": lambda answer, time: answer.send_error(503) if time == 1 else answer.ranged(),
-    "busy": lambda answer, time: answer.head(429, Retry_After=1, Content_Length=0) if time == 1 else answer.ranged(),
+    "busy": lambda answer, time: busy(answer, time),
     "garbage": lambda answer, _: void(answer.wfile.write(b"no HTTP at all\r\n\r\n")),
     "silent": lambda answer, _: void(answer.server.ended.wait(20)),
     "redirected": lambda answer, _: answer.head(302, Location="/good/x", Content_Length=0),
@@ -179,6 +193,7 @@ WAYS: dict[str, Way] = {
     "no-range": cut_then(lambda answer: answer.whole()),
     "416": cut_then(lambda answer: answer.send_error(416)),
     "shifted": cut_then(shifted),
+    "always-shifted": lambda answer, _: shifted(answer),
     "unsaid": cut_then(lambda answer: part(answer, answer.start)),
     "lying": cut_then(lambda answer: answer.ranged(OTHER)),
     "renewed": renewed,

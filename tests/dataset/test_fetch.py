@@ -67,6 +67,11 @@ def test_a_file_may_have_its_own_url(cfg: Config, mirrors: Mirrors, raw: Path, d
     assert mirrors.asked == ["good", "wrong"]
 
 
+def test_a_name_may_have_spaces_and_signs(cfg: Config, mirrors: Mirrors, raw: Path, downloads: Path, tmp_path: Path) -> None:
+    fetch(asking(cfg, mirrors["good"], name="my photos #1 [é]?.gz"), raw, downloads, tmp_path)
+    assert mirrors.paths == ["/good/my%20photos%20%231%20%5B%C3%A9%5D%3F.gz"]
+
+
 def test_credentials_in_a_url_are_sent_and_never_shown(
     cfg: Config, mirrors: Mirrors, raw: Path, downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +153,7 @@ def test_the_room_that_is_needed_is_said_before_anything_is_fetched(
     fetch(asking(cfg, str(tmp_path), name="photos.zip", sha256=digest, bytes=size, unpack=True), raw, downloads, tmp_path)
     first, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("0.01 GB to fetch, 0.01 GB of disk for it at least; ")
+    next(downloads.rglob("photos.zip")).unlink()  # what it holds is there
     fetch(cfg, raw, downloads, tmp_path)
     assert "to fetch" not in capsys.readouterr().out
 

@@ -84,6 +84,7 @@ def test_a_fault_that_passes_ends_in_the_right_bytes(way: str, requests: int, si
         ("wrong", None, 1, f"{SIZE} bytes with sha256 {hashlib.sha256(OTHER).hexdigest()}, expected {SHA256}; the download was deleted"),
         ("page", None, 1, "/page/images.gz: 20 bytes (the server sent a web page) with sha256"),
         ("page", SIZE, 1, f"/page/images.gz has 20 bytes, not {SIZE}; this is another file, or a web page"),
+        ("always-shifted", None, 3, "/always-shifted/images.gz: asked for the bytes from 0 on, the server sent those from 10 on"),
         ("endless", SIZE, 1, "(more than were announced) with sha256"),
         ("loop", None, 5, "/loop/images.gz redirects in a loop"),
         ("to-a-file", None, 1, "/to-a-file/images.gz redirects to what is no web address"),

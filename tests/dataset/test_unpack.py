@@ -33,7 +33,7 @@ PHOTOS: Files = {
     "dog/empty.jpg": b"",
     "-rf": b"a name like an option",
 }
-LEFT_OUT: Files = {"cat/.DS_Store": b"h", "__MACOSX/cat/._1.jpg": b"h", ".git/HEAD": b"h", "cat/.hidden/3.jpg": b"h"}
+LEFT_OUT: Files = {"cat/.DS_Store": b"h", "__MACOSX/cat/notes": b"h", ".git/HEAD": b"h", "cat/.hidden/3.jpg": b"h"}
 PRESSED: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
     "bz2": bz2.compress,
@@ -340,18 +340,20 @@ def header(size: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "why"),
     [
-        header(b"\xff" * 11 + b"\x00"),  # a negative size, which leads tarfile back to where it was
-        header(b"\xff" * 10 + b"\xfe\x00"),
-        header(b"77777777777\0", tarfile.XHDTYPE),  # 8 GB of names, to be read into memory at once
-        header(b"77777777777\0", tarfile.GNUTYPE_LONGNAME),
-        header(b"\x80" + b"\x00" * 3 + b"\xff" * 8),
-        header(b"00000000000\0", tarfile.XHDTYPE)[:512] * 3000 + bytes(10240),
+        (header(b"\xff" * 11 + b"\x00"), "a header announces -256 bytes"),  # which leads tarfile back to where it was
+        (header(b"\xff" * 10 + b"\xfe\x00"), "a header announces -512 bytes"),
+        (header(b"77777777777\0", tarfile.XHDTYPE), "a header announces 8589934591 bytes"),  # of names, read into memory at once
+        (header(b"77777777777\0", tarfile.GNUTYPE_LONGNAME), "a header announces 8589934591 bytes"),
+        (header(b"\x80" + b"\x00" * 3 + b"\xff" * 8), "unexpected end of data"),
+        (header(b"00000000000\0", tarfile.XHDTYPE)[:512] * 3000 + bytes(10240), "recursion"),
     ],
 )
-def test_tar_headers_that_lie_are_refused(data: bytes, refused: Callable[..., str]) -> None:
-    assert "it is damaged: " in refused(tar_bytes({"0.jpg": b"0"})[:1024] + data)
+def test_tar_headers_that_lie_are_refused(data: bytes, why: str, refused: Callable[..., str]) -> None:
+    message = refused(tar_bytes({"0.jpg": b"0"})[:1024] + data)
+    assert "it is damaged: " in message
+    assert why in message
 
 
 @pytest.mark.parametrize(("data", "begins"), [(b"Rar!\x1a\x07\x01\0", "52617221"), (b"", "nothing"), (b"<html>", "3c68746d")])

@@ -5,6 +5,7 @@ in a part from before is not trusted: where the whole has a wrong checksum, all 
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
@@ -110,23 +111,30 @@ def _require_size(answer: Answer, file: SourceFile, url: str) -> None:
 
 
 def _write(answer: Answer, file: SourceFile, part: Path, how: Fetch) -> None:
-    """Write what comes behind what is there, no more than the whole file has; raises Interrupted when it is too little or too slow."""
+    """Write what comes behind what is there, no more than the whole file has; raises Interrupted when it is too little."""
     whole = file.bytes or answer.whole
     require_space(part.parent, (whole or 0) - answer.start, file.name)
     progress = Progress(f"fetching {file.name}", whole, answer.start, how.progress)
-    since, before = time.monotonic(), answer.start
     with part.open("ab" if answer.start else "wb") as out:
-        for block in answer.blocks:
+        for block in _in_time(answer.blocks, how):
             out.write(block)
             progress.add(len(block))
             if whole and progress.done > whole:
                 return
-            if (seconds := time.monotonic() - since) >= how.timeout:
-                if progress.done - before < how.slowest * seconds:
-                    raise Interrupted(f"{progress.done - before} bytes came in {seconds:.0f} s, fewer than {how.slowest:g} a second")
-                since, before = time.monotonic(), progress.done
     if whole and progress.done < whole:
         raise Interrupted(f"the connection ended after {progress.done} of {whole} bytes")
+
+
+def _in_time(blocks: Iterator[bytes], how: Fetch) -> Iterator[bytes]:
+    """Yield blocks; raise Interrupted when they come too slowly, a byte now and then."""
+    since, count = time.monotonic(), 0
+    for block in blocks:
+        yield block
+        count += len(block)
+        if (seconds := time.monotonic() - since) >= how.timeout:
+            if count < how.slowest * seconds:
+                raise Interrupted(f"{count} bytes came in {seconds:.0f} s, fewer than {how.slowest:g} a second")
+            since, count = time.monotonic(), 0
 
 
 def size_of(part: Path) -> int:

@@ -30,7 +30,7 @@ def answered(url: str, start: int, version: str | None, timeout: float) -> Itera
     except Exception as error:  # the vendors' packages share no base
         raise Interrupted(redact(f"{type(error).__name__}: {error}")) from error
     there = found.get("ETag") or found.get("etag")
-    begin = start if start <= found["size"] and version in (None, there) else 0
+    begin = start if version in (None, there) else 0
     yield Answer(begin, found["size"], there, _blocks(store, url, begin, found["size"]))
 
 
