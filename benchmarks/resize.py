@@ -19,24 +19,48 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64  # pixels
 PHOTOS = 15_000  # of the comparison: ten times the archive's, so that starting processes weighs little
 ROUNDS = 5  # alternating
+OURS, WHOLE = "ours: decode, orient, checksum, shrink, miniature, write", "ours: the whole stage"
 SCALE = (1_000, 10_000, 100_000)  # photos
 
-WORK = """
+LOOP = """
+import json, os, sys, tempfile, time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from pipeline.config.composition import compose, parse, resolved
+from pipeline.dataset.chunks import CHUNK, Settings, _begin_worker, make_chunk
+from pipeline.dataset.readers import read
+
+raw, size = Path(sys.argv[1]), sys.argv[2]
+cfg = parse(resolved(compose(Path("conf"), ["dataset=folder", f"resize.size={size}"])))
+items = read(raw, cfg.dataset)
+parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+with ProcessPoolExecutor(mp_context=get_context("forkserver"), initializer=_begin_worker, initargs=(os.getpid(),)) as pool:
+    for _ in range(2):  # the second round counts, as in the bare loops
+        with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
+            start = time.perf_counter()
+            list(pool.map(partial(make_chunk, settings=Settings.of(cfg), folder=Path(folder)), parts))
+            seconds = time.perf_counter() - start
+print(json.dumps({"seconds": seconds}))
+"""
+
+STAGE = """
 import json, resource, sys, tempfile, time
 from pathlib import Path
 from pipeline.config.composition import compose, parse, resolved
 from pipeline.dataset.resize import resize
 
 raw, size = Path(sys.argv[1]), sys.argv[2]
-cfg = parse(resolved(compose(Path("conf"), ["dataset=folder", f"resize.size={size}"])))
+cfg = parse(resolved(compose(Path("conf"), ["dataset=folder", "dataset.twins.across=keep", f"resize.size={size}"])))
 with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
     top = Path(folder)
     (top / "prepared").mkdir()
     start = time.perf_counter()
     manifest = resize(cfg, raw, top / "prepared", top / "data.html", top / "chunks")
     seconds = time.perf_counter() - start
-peak = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(json.dumps({"seconds": seconds, "main": peak[0], "worker": peak[1]}))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"seconds": seconds, "memory": peak}))
 """
 
 
@@ -50,10 +74,10 @@ def copies(photos: list[Path], count: int, folder: Path) -> Path:
     return folder
 
 
-def ours(folder: Path) -> dict[str, float]:
-    """Return the seconds of a whole resize, and the largest memory of its processes in MiB."""
-    done = subprocess.run([sys.executable, "-c", WORK, str(folder), str(SIZE)], cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def ours(work: str, folder: Path) -> dict[str, float]:
+    """Return the seconds of LOOP or STAGE, and of the latter the main process's largest memory in MiB."""
+    command = [sys.executable, "-c", work, str(folder), str(SIZE)]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 def bare(script: str, folder: Path) -> dict[str, float]:
@@ -64,31 +88,29 @@ def bare(script: str, folder: Path) -> dict[str, float]:
 
 def comparison(script: str, folder: Path) -> list[str]:
     """Return a table of images per second, medians of alternating rounds."""
-    rates: dict[str, list[float]] = {"this project": [], "scaled": [], "full": [], "pillow": []}
-    ratios: dict[str, list[float]] = {"scaled": [], "full": [], "pillow": []}
+    rates: dict[str, list[float]] = {OURS: [], WHOLE: [], "scaled": [], "full": [], "pillow": []}
     for number in range(ROUNDS):
-        rates["this project"].append(PHOTOS / ours(folder)["seconds"])
+        rates[OURS].append(PHOTOS / ours(LOOP, folder)["seconds"])
         loops = bare(script, folder)
-        for name, ratio in ratios.items():
+        for name in ("scaled", "full", "pillow"):
             rates[name].append(loops[name])
-            ratio.append(rates["this project"][-1] / loops[name])
-        print(f"round {number + 1} of {ROUNDS}: {rates['this project'][-1]:,.0f} images/s, {loops}", file=sys.stderr, flush=True)
-    lines = ["| | images/s | this project's, as a part of it |", "|---|---|---|"]
+        rates[WHOLE].append(PHOTOS / ours(STAGE, folder)["seconds"])
+        print(f"round {number + 1} of {ROUNDS}: " + ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items()), file=sys.stderr)
+    lines = ["| | images/s | ours as a part of it |", "|---|---|---|"]
     for name, found in rates.items():
-        share = f"{statistics.median(ratios[name]):.2f} ({min(ratios[name]):.2f} to {max(ratios[name]):.2f})" if name in ratios else ""
-        lines.append(f"| {name if name == 'this project' else 'bare loop, ' + name} | {statistics.median(found):,.0f} | {share} |")
+        ratios = [mine / other for mine, other in zip(rates[OURS], found, strict=True)]
+        share = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        lines.append(f"| {name if name in (OURS, WHOLE) else 'bare loop, ' + name} | {statistics.median(found):,.0f} | {share} |")
     return lines
 
 
 def scaling(photos: list[Path], top: Path) -> list[str]:
     """Return a table of time and memory by the number of photos."""
-    lines = ["| photos | seconds | images/s | main process, MiB | largest worker, MiB |", "|---|---|---|---|---|"]
+    lines = ["| photos | seconds | images/s | main process, MiB |", "|---|---|---|---|"]
     for count in SCALE:
         folder = copies(photos, count, top / f"{count}")
-        found = ours(folder)
-        lines.append(
-            f"| {count:,} | {found['seconds']:.1f} | {count / found['seconds']:,.0f} | {found['main']:.0f} | {found['worker']:.0f} |"
-        )
+        found = ours(STAGE, folder)
+        lines.append(f"| {count:,} | {found['seconds']:.1f} | {count / found['seconds']:,.0f} | {found['memory']:.0f} |")
         print(lines[-1], file=sys.stderr, flush=True)
         shutil.rmtree(folder)
     return lines
@@ -109,8 +131,10 @@ def main() -> None:
             "# Photos to prepared images",
             "",
             f"{PHOTOS:,} photos (the 1,500 of cats-dogs, ten times over, no two of the same bytes) to {SIZE} x {SIZE} pixels on "
-            f"{os.cpu_count()} cores ({platform.machine()}). This project: the whole stage, with the start of its processes, checksums, "
-            "orientation, damage checks, twins, split, statistics, tables and the page; the bare loops: decode, shrink, write.",
+            f"{os.cpu_count()} cores ({platform.machine()}). Loops run with processes that have started, the second round counts. "
+            "Ours also checks for damage, "
+            "and makes a checksum and what twins are found by; the whole stage also starts its processes, finds twins, splits, packs, "
+            "and writes tables and the page.",
             "",
             *compared,
             "",

@@ -15,7 +15,7 @@ from pipeline.dataset.manifest import SPLITS
 from pipeline.dataset.prepared import SIGNATURE
 
 BLOCK = 4  # pixels, height = width, of a miniature's blocks
-CANDIDATES = 8  # nearest by block means that are looked at
+CANDIDATES = 5  # nearest by block means that are looked at
 ROWS = 4096  # images at a time: what memory holds
 FLAT = 4  # of 255: a miniature of a smaller standard deviation has nothing to be known by
 TINT = 5  # of 255: how far apart the mean colours of twins may be; encoding moves them by 1 or 2

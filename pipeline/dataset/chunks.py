@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config, Decode
 from pipeline.dataset.files import sha256
+from pipeline.dataset.items import Item
 from pipeline.dataset.prepared import RECORD, content_digest, prepare
 from pipeline.dataset.progress import Progress
-from pipeline.dataset.readers import Item
 
 CHUNK = 64  # images: the most that a kill loses per process
 FEW = 256  # images that are done sooner than processes have started
@@ -96,6 +96,7 @@ def _made(items: list[Item], settings: Settings, folder: Path) -> Iterator[Path]
         yield from map(make, parts)
         return
     context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # once for all processes
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_begin_worker, initargs=(os.getpid(),)) as pool:
         try:
             for path, part in zip(pool.map(make, parts), parts, strict=True):

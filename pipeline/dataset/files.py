@@ -1,9 +1,20 @@
 """Files on disk: which ones count, and what their bytes are."""
 
 import hashlib
+import os
 from pathlib import Path, PurePath
 
 RESOURCES = "__MACOSX"  # macOS puts a folder of this name, with its own notes about each file, into every zip
+
+
+def names_below(folder: Path) -> list[str]:
+    """Return the relative path of every file below a folder, sorted part by part; os.walk, as pathlib takes three times as long."""
+    found = []
+    for top, folders, names in os.walk(folder):
+        folders.sort()
+        where = "" if top == str(folder) else top[len(str(folder)) + 1 :] + "/"
+        found += [where + name for name in names if os.path.isfile(f"{top}/{name}")]  # noqa: PTH113
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def visible_files(folder: Path) -> list[Path]:

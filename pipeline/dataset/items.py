@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.embedded import Embedded
+from pipeline.dataset.files import names_below
 
 ALL = "all"  # the part of images that no official split claims
 NO_CLASS = ""  # the label of what is listed, but not used
@@ -42,8 +43,7 @@ def named(label: int, dataset: Dataset, where: str) -> str:
 def others(raw: Path, items: list[Item], why: str) -> list[Item]:
     """Return an item without class for every file that is none of the items, so that no file goes unmentioned."""
     read = {item.path for item in items}
-    files = {str(path.relative_to(raw)): path for path in sorted(raw.rglob("*")) if path.is_file()}
-    return [Item(name, NO_CLASS, ALL, path, why) for name, path in files.items() if name not in read]
+    return [Item(name, NO_CLASS, ALL, raw / name, why) for name in names_below(raw) if name not in read]
 
 
 def column(dataset: Dataset, role: str) -> str:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from pipeline.config.schema import Config
 from pipeline.dataset.decode import decode
+from pipeline.dataset.items import Item
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.dataset.placement import Pair, Placement
-from pipeline.dataset.readers import Item
 from pipeline.dataset.remains import remains
 
 IMBALANCE = 10  # largest class over smallest, from which on it is told

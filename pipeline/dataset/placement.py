@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.config.schema import Config
 from pipeline.dataset.audit import NONE, Twins, find_twins
+from pipeline.dataset.items import ALL, NO_CLASS, Item
 from pipeline.dataset.manifest import SPLITS
-from pipeline.dataset.readers import ALL, NO_CLASS, Item
 from pipeline.dataset.split import assign
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
+from pipeline.dataset.files import names_below
 from pipeline.dataset.items import ALL, Item, others
 
 
@@ -34,14 +35,15 @@ def _class_folders(raw: Path, part: str, where: str) -> list[str]:
 
 
 def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
-    paths = sorted(path for path in top.rglob("*") if path.is_file())
-    if not paths:
+    names = names_below(top)
+    if not names:
         raise DataError(f"class {top.name} has no images: the folder {top.relative_to(raw)} is empty; fill it or remove it")
-    if part == ALL and all(path.parent.parent == top for path in paths):
-        folders = sorted({path.parent.name for path in paths})
-        if folders and len(folders) < len(paths):
+    if part == ALL and all(name.count("/") == 1 for name in names):
+        folders = sorted({name.partition("/")[0] for name in names})
+        if len(folders) < len(names):
             _refuse_hidden_splits(raw, top, folders)
-    return [Item(str(path.relative_to(raw)), top.name, part, path) for path in paths]
+    where = top.relative_to(raw)
+    return [Item(f"{where}/{name}", top.name, part, top / name) for name in names]
 
 
 def _refuse_hidden_splits(raw: Path, top: Path, folders: list[str]) -> None:
