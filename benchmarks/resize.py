@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64  # pixels
 PHOTOS = 15_000  # of the comparison: ten times the archive's, so that starting processes weighs little
-ROUNDS = 5  # alternating
+ROUNDS = 3  # alternating
 OURS, WHOLE = "ours: decode, orient, checksum, shrink, miniature, write", "ours: the whole stage"
 SCALE = (1_000, 10_000, 100_000)  # photos
 

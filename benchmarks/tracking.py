@@ -100,7 +100,7 @@ def main() -> None:
         home = Path(folder)
         rows = [
             compare("digits", ROOT / "data" / "prepared", home, 9, "training.epochs=30"),
-            compare("Fashion-MNIST", fashion_mnist(), home, 3, "experiment=fashion_mnist", "training.epochs=8"),
+            compare("Fashion-MNIST", fashion_mnist(), home, 3, "experiment=fashion_mnist", "training.epochs=4"),
         ]
         ours, stock = per_step(home)
     lines = ["# What tracking costs", "", "LeNet, a training with its MLflow run (metrics, filters of every epoch, system metrics)"]

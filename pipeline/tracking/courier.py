@@ -55,6 +55,7 @@ def carry(folder: Path, home: Path) -> int:
     companion.wait(IMPORTS / companion.share)
     from pipeline.tracking.delivery import Delivery, waits
 
+    companion.worked = time.process_time()  # the import has been waited for
     delivery = Delivery(folder, home)
     has_told = False
     while True:
