@@ -99,8 +99,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         rows = [
-            compare("digits", ROOT / "data" / "prepared", home, 9, "training.epochs=30"),
-            compare("Fashion-MNIST", fashion_mnist(), home, 3, "experiment=fashion_mnist", "training.epochs=4"),
+            compare("digits", ROOT / "data" / "prepared", home, 7, "training.epochs=30"),
+            compare("Fashion-MNIST", fashion_mnist(), home, 3, "experiment=fashion_mnist", "training.epochs=3"),
         ]
         ours, stock = per_step(home)
     lines = ["# What tracking costs", "", "LeNet, a training with its MLflow run (metrics, filters of every epoch, system metrics)"]
