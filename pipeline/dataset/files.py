@@ -8,12 +8,12 @@ RESOURCES = "__MACOSX"  # macOS puts a folder of this name, with its own notes a
 
 
 def names_below(folder: Path) -> list[str]:
-    """Return the relative path of every file below a folder, sorted part by part; os.walk, as pathlib takes three times as long."""
+    """Return the relative path of every file below a folder, sorted part by part."""
     found = []
     for top, folders, names in os.walk(folder):
         folders.sort()
         where = "" if top == str(folder) else top[len(str(folder)) + 1 :] + "/"
-        found += [where + name for name in names if os.path.isfile(f"{top}/{name}")]  # noqa: PTH113
+        found += [where + name for name in names if os.path.isfile(f"{top}/{name}")]  # noqa: PTH113  # pathlib takes three times as long
     return sorted(found, key=lambda name: name.split("/"))
 
 

@@ -1,4 +1,4 @@
-"""One source image, decoded and resized: a record of fixed size, so that a hundred thousand take ten megabytes, and its pixels."""
+"""One source image, decoded and resized: a record of fixed size (350 bytes), and its pixels."""
 
 import hashlib
 from pathlib import Path

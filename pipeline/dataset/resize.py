@@ -1,6 +1,6 @@
 """data/raw → data/prepared: every image decoded and resized, twins found, split, packed, counted.
 
-Images pass through in chunks, so memory does not grow with their number (but for a record of 350 bytes each)."""
+Images pass through in chunks, so memory holds a chunk per process, and of each image its path, its record and its twins."""
 
 import hashlib
 from pathlib import Path
