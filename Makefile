@@ -38,8 +38,8 @@ ui: setup ## MLflow's pages on this machine, at the chart view of the runs
 	PORT=$(PORT) python -m pipeline.command.ui
 
 bench: setup ## the benchmarks, with their reports in benchmarks/
-	python benchmarks/start_up.py
-	python benchmarks/refusals.py
+	python -m benchmarks.start_up
+	python -m benchmarks.refusals
 	python -m benchmarks.tracking
 
 lock: setup ## pin what is installed in .venv
@@ -50,6 +50,7 @@ docs: repro ## the README's pictures and the table of edits and stages
 	cp -f reports/overview.png docs/overview.png && chmod 644 docs/overview.png
 	python -m tests.what_runs
 	python -m tests.pages
+	python -m tests.tour.pages
 
 clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store
 	rm -rf runs checkpoints chunks dvc_plots .pytest_cache .ruff_cache .mypy_cache

@@ -1,16 +1,17 @@
-"""How long a wrong config takes to be refused, a kind at a time, as the commands that people type: in benchmarks/refusals.md.
+"""How long a wrong config takes to be refused, a kind at a time, as the commands that people type: in benchmarks/README.md.
 
-python benchmarks/refusals.py"""
+python -m benchmarks.refusals"""
 
 import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.page import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 3
@@ -105,13 +106,11 @@ def main() -> None:
         rows = {(kind, f"train {word.partition('=')[0]}=…"): seconds((*TRAIN, word), root, REFUSED) for kind, word in LIVE.items()}
         rows |= {(kind, f"configure, {path}"): written(root, path, text) for kind, (path, text) in WRITTEN.items()}
     every = Times(*([time for times in rows.values() for time in getattr(times, name)] for name in ("wall", "processor")))
-    lines = ["# Refusals", "", f"Seconds until a wrong config is refused, {RUNS} runs each; the goal is {GOAL:g} on the wall.", ""]
+    lines = [f"Seconds until a wrong config is refused, {RUNS} runs each; the goal is {GOAL:g} on the wall.", ""]
     lines += ["| what is wrong | command | median | most | processor, median |", "|---|---|---|---|---|"]
     lines += [f"| {kind} | `{command}` | {times} |" for (kind, command), times in rows.items()]
     lines += [f"| all {len(rows)} kinds | | {every} |", f"| for comparison: nothing | `python -c 'import torch'` | {torch} |"]
-    text = "\n".join(lines) + "\n"
-    (ROOT / "benchmarks" / "refusals.md").write_text(text)
-    sys.stdout.write(text)
+    publish("Refusals", "python -m benchmarks.refusals", "\n".join(lines))
 
 
 if __name__ == "__main__":

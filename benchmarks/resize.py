@@ -1,4 +1,4 @@
-"""How fast photos become prepared images, beside bare loops; and time and memory from 1,000 to 100,000 photos, in benchmarks/resize.md.
+"""How fast photos become prepared images, beside bare loops; and time and memory from 1,000 to 100,000 photos, in benchmarks/README.md.
 
 IMAGE_DATA=FOLDER python -m benchmarks.resize BARE      FOLDER/cats-dogs holds the archive, BARE is the bare loops' script
 
@@ -14,6 +14,8 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+
+from benchmarks.page import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64  # pixels
@@ -128,8 +130,6 @@ def main() -> None:
         scaled = scaling(photos, top)
     text = "\n".join(
         [
-            "# Photos to prepared images",
-            "",
             f"{PHOTOS:,} photos (the 1,500 of cats-dogs, ten times over, no two of the same bytes) to {SIZE} x {SIZE} pixels on "
             f"{os.cpu_count()} cores ({platform.machine()}). Loops run with processes that have started, the second round counts. "
             "Ours also checks for damage, "
@@ -144,8 +144,7 @@ def main() -> None:
             "",
         ]
     )
-    (ROOT / "benchmarks" / "resize.md").write_text(text)
-    sys.stdout.write(text)
+    publish("Photos to prepared images", "IMAGE_DATA=FOLDER python -m benchmarks.resize SCRIPT", text)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""How long commands take to begin: medians of several runs, in benchmarks/start_up.md.
+"""How long commands take to begin: medians of several runs, in benchmarks/README.md.
 
-python benchmarks/start_up.py"""
+python -m benchmarks.start_up"""
 
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
+
+from benchmarks.page import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 7
@@ -29,13 +30,11 @@ def main() -> None:
     for _ in range(RUNS):  # alternating, so that a busy moment hits all
         for command, times in rows.items():
             times.append(seconds(command))
-    lines = ["# Start-up", "", f"Wall seconds, {RUNS} runs each, alternating; `dvc` with nothing to do.", ""]
+    lines = [f"Wall seconds, {RUNS} runs each, alternating; `dvc` with nothing to do.", ""]
     lines += ["| command | median | least | goal |", "|---|---|---|---|"]
     for command, times in rows.items():
         lines.append(f"| `{command}` | {statistics.median(times):.2f} | {min(times):.2f} | {COMMANDS[command] or ''} |")
-    text = "\n".join(lines) + "\n"
-    (ROOT / "benchmarks" / "start_up.md").write_text(text)
-    sys.stdout.write(text)
+    publish("Start-up", "python -m benchmarks.start_up", "\n".join(lines))
 
 
 if __name__ == "__main__":

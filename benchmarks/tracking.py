@@ -1,6 +1,6 @@
-"""What tracking costs a training, pictures on: LeNet on digits and on Fashion-MNIST, in benchmarks/tracking.md.
+"""What tracking costs a training, pictures on: LeNet on digits and on Fashion-MNIST, in benchmarks/README.md.
 
-IMAGE_DATA=FOLDER python benchmarks/tracking.py        FOLDER/fashion-mnist holds the original files; data/prepared the digits"""
+IMAGE_DATA=FOLDER python -m benchmarks.tracking      FOLDER/fashion-mnist holds the original files; data/prepared the digits"""
 
 import contextlib
 import io
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import MLFlowLogger
 
+from benchmarks.page import publish
 from pipeline.bundle import make_network
 from pipeline.config.composition import compose, parse, resolved
 from pipeline.config.schema import Config
@@ -103,7 +104,7 @@ def main() -> None:
             compare("Fashion-MNIST", fashion_mnist(), home, 3, "experiment=fashion_mnist", "training.epochs=3"),
         ]
         ours, stock = per_step(home)
-    lines = ["# What tracking costs", "", "LeNet, a training with its MLflow run (metrics, filters of every epoch, system metrics)"]
+    lines = ["LeNet, a training with its MLflow run (metrics, filters of every epoch, system metrics)"]
     lines[-1] += " beside the same without; wall seconds, medians, alternating."
     lines += [
         "",
@@ -113,9 +114,7 @@ def main() -> None:
         "",
     ]
     lines += [f"One logged step costs the training {ours:.3f} ms; by Lightning's own MLFlowLogger {stock:.1f} ms (sqlite, {CALLS} steps)."]
-    text = "\n".join(lines) + "\n"
-    (ROOT / "benchmarks" / "tracking.md").write_text(text)
-    sys.stdout.write(text)
+    publish("What tracking costs", "IMAGE_DATA=FOLDER python -m benchmarks.tracking", "\n".join(lines))
 
 
 if __name__ == "__main__":

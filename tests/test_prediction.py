@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from pipeline.bundle import Bundle
+from pipeline.config.errors import DataError
 from pipeline.dataset.square import fit
 from pipeline.prediction import Prediction, Unreadable, predict
 from tests.samples import CLASSES, encoded
@@ -75,6 +76,18 @@ def test_photos_are_decoded_as_those_of_the_training(shade: int, bundle: Bundle,
     with torch.no_grad():
         expected = bundle.predictor()(torch.full((1, 8, 8, 1), shade, dtype=torch.uint8))
     np.testing.assert_allclose([answer.probabilities], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"), [({}, "nothing"), ({"decode": {"background": [0, 0, 0]}}, "background")], ids=["no decoding", "a part of it"]
+)
+def test_an_old_bundle_that_does_not_say_how_photos_were_decoded_is_refused(
+    kept: dict[str, object], words: str, bundle: Bundle, photos: list[Path]
+) -> None:
+    old = replace(bundle, manifest=replace(bundle.manifest, made_from=kept))
+    message = rf"the bundle was made before this version .* has {words}, expected name, background, .*; train again with `dvc repro`$"
+    with pytest.raises(DataError, match=message):
+        list(predict(old, photos, 4))
 
 
 def test_a_file_named_twice_is_answered_twice(bundle: Bundle, photos: list[Path]) -> None:

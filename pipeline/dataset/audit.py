@@ -16,17 +16,20 @@ from pipeline.dataset.prepared import SIGNATURE
 
 BLOCK = 4  # pixels, height = width, of a miniature's blocks
 CANDIDATES = 5  # nearest by block means that are looked at
-ROWS = 4096  # images at a time: what memory holds
+ROWS = 512  # images at a time: what memory holds
 FLAT = 4  # of 255: a miniature of a smaller standard deviation has nothing to be known by
 TINT = 5  # of 255: how far apart the mean colours of twins may be; encoding moves them by 1 or 2
 NONE = -1
+
+# Two twins by their places in the list of images, the first one first, and the correlation of their miniatures.
+PAIR = np.dtype([("one", np.int32), ("other", np.int32), ("correlation", np.float32)])
 
 
 @dataclass(frozen=True)
 class Twins:
     nearest: NDArray[np.int64]  # (images, splits): the most alike image of each split, in SPLITS' order, or NONE
     correlation: NDArray[np.float32]  # (images, splits): with that one
-    splits: NDArray[np.int64]  # (images,): where each one was drawn into
+    splits: NDArray[np.int64]  # (images,): where each one was drawn into, or NONE
 
     def left_out_for(self) -> NDArray[np.int64]:
         """Return for each image the twin in a later split for which it is left out, or NONE.
@@ -39,25 +42,26 @@ class Twins:
             found[gives_way] = column[gives_way]
         return found
 
-    def pairs(self) -> list[tuple[int, int, float]]:
-        """Return each pair once, (image, image, correlation), the most alike first."""
-        found = {}
-        for image, split in np.argwhere(self.nearest != NONE).tolist():
-            twin = int(self.nearest[image, split])
-            found[min(image, twin), max(image, twin)] = float(self.correlation[image, split])
-        return sorted(((*pair, value) for pair, value in found.items()), key=lambda row: (-row[2], row))
+    def pairs(self) -> NDArray[np.void]:
+        """Return each pair once, (pairs,) of PAIR, the most alike first."""
+        image, split = np.nonzero(self.nearest != NONE)
+        twin = self.nearest[image, split]
+        both, first = np.unique(np.minimum(image, twin) * len(self.splits) + np.maximum(image, twin), return_index=True)
+        pairs = np.empty(len(both), PAIR)
+        pairs["one"], pairs["other"] = np.divmod(both, len(self.splits))
+        pairs["correlation"] = self.correlation[image[first], split[first]]
+        return pairs[np.argsort(-pairs["correlation"], kind="stable")]
 
 
 def find_twins(records: NDArray[np.void], splits: NDArray[np.int64], correlation: float) -> Twins:
     """Find each image's nearest twin in every split.
 
-    records: (images,) of RECORD. splits: (images,), indices into SPLITS.
+    records: (images,) of RECORD. splits: (images,), indices into SPLITS, NONE for an image that has no part in it.
     correlation: from which on two miniatures are those of twins."""
     distance = math.sqrt(2 * (1 - correlation))  # root mean square, of miniatures of mean 0 and variance 1
-    known = _have_contrast(records)
-    found = [_nearest(records, np.flatnonzero((splits == split) & known), distance) for split in range(len(SPLITS))]
+    known = np.flatnonzero(_have_contrast(records) & (splits != NONE))
+    found = [_nearest(records, known, known[splits[known] == split], distance) for split in range(len(SPLITS))]
     nearest, apart = (np.stack(columns, axis=1) for columns in zip(*found, strict=True))
-    nearest[~known] = NONE
     return Twins(nearest, (1 - apart**2 / 2).astype(np.float32), splits)
 
 
@@ -66,19 +70,27 @@ def _have_contrast(records: NDArray[np.void]) -> NDArray[np.bool_]:
     return np.concatenate([np.zeros(0, bool), *(part.std(axis=(1, 2)) >= FLAT for part in parts)])
 
 
-def _nearest(records: NDArray[np.void], members: NDArray[np.int64], distance: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return for every image the nearest other one of these members within the distance, or NONE, and how far it is."""
+def _nearest(
+    records: NDArray[np.void], known: NDArray[np.int64], members: NDArray[np.int64], distance: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return for every known image the nearest other one of these members within the distance, or NONE, and how far it is."""
     found, apart = np.full(len(records), NONE), np.full(len(records), np.inf, np.float32)
     if not len(members):
         return found, apart
-    starts = range(0, len(members), ROWS)
-    tree = cKDTree(np.concatenate([_blocks(records["signature"][members[start : start + ROWS]]) for start in starts]))
-    for start in range(0, len(records), ROWS):
-        images = np.arange(start, min(start + ROWS, len(records)))
+    tree = _tree(records, members)
+    for start in range(0, len(known), ROWS):
+        images = known[start : start + ROWS]
         _, near = tree.query(_blocks(records["signature"][images]), CANDIDATES, distance_upper_bound=distance * (1 + 1e-6), workers=-1)
         found[images], apart[images] = _closest(records, images, np.append(members, NONE)[near])
     found[apart > distance] = NONE
     return found, apart
+
+
+def _tree(records: NDArray[np.void], members: NDArray[np.int64]) -> cKDTree:
+    blocks = np.empty((len(members), (SIGNATURE // BLOCK) ** 2))
+    for start in range(0, len(members), ROWS):
+        blocks[start : start + ROWS] = _blocks(records["signature"][members[start : start + ROWS]])
+    return cKDTree(blocks)
 
 
 def _closest(
@@ -87,9 +99,9 @@ def _closest(
     """Return for each image the nearest of its candidates (images, CANDIDATES), and how far it is."""
     apart = np.full(candidates.shape, np.inf, np.float32)
     rows, columns = np.nonzero((candidates != NONE) & (candidates != images[:, None]))
-    one, other = records[images[rows]], records[candidates[rows, columns]]
-    distance = np.sqrt(((_normal(one["signature"]) - _normal(other["signature"])) ** 2).mean(axis=(1, 2)))
-    agree = np.abs(one["tint"].astype(int) - other["tint"]).max(axis=1, initial=0) <= TINT
+    one, other = images[rows], candidates[rows, columns]
+    distance = np.sqrt(((_normal(records["signature"][one]) - _normal(records["signature"][other])) ** 2).mean(axis=(1, 2)))
+    agree = np.abs(records["tint"][one].astype(int) - records["tint"][other]).max(axis=1, initial=0) <= TINT
     apart[rows[agree], columns[agree]] = distance[agree]
     best = (np.arange(len(images)), apart.argmin(axis=1))
     return candidates[best], apart[best]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -29,10 +30,11 @@ from pipeline.config.schema import Config, Decode
 from pipeline.dataset.files import sha256
 from pipeline.dataset.items import Item
 from pipeline.dataset.prepared import RECORD, content_digest, prepare
-from pipeline.dataset.progress import Progress
+from pipeline.dataset.progress import IMAGES, Progress
 
 CHUNK = 64  # images: the most that a kill loses per process
 FEW = 256  # images that are done sooner than processes have started
+EVERY = 5  # seconds between two lines of progress
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "simplejpeg")  # other versions may give other pixels
 
 
@@ -89,7 +91,7 @@ def chunks(items: list[Item], settings: Settings, scratch: Path) -> Iterator[lis
 
 
 def _made(items: list[Item], settings: Settings, folder: Path) -> Iterator[Path]:
-    progress = Progress("resizing", len(items), "images")
+    progress = Progress("resizing", len(items), IMAGES, EVERY)
     parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     make = partial(make_chunk, settings=settings, folder=folder)
     if len(items) <= FEW:
@@ -100,7 +102,7 @@ def _made(items: list[Item], settings: Settings, folder: Path) -> Iterator[Path]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_begin_worker, initargs=(os.getpid(),)) as pool:
         try:
             for path, part in zip(pool.map(make, parts), parts, strict=True):
-                progress.tell(len(part))
+                progress.add(len(part))
                 yield path
         except BrokenProcessPool:
             begun = items[progress.done : progress.done + 2 * CHUNK * (os.cpu_count() or 1)]  # what the pool was given
@@ -147,11 +149,11 @@ def _prepared(items: list[Item], digests: list[str], settings: Settings) -> Chun
     return Chunk(records, reasons, np.array(pixels, np.uint8).reshape(shape))
 
 
-def records_of(files: list[Path]) -> tuple[NDArray[np.void], list[str]]:
+def records_of(files: list[Path], images: int) -> tuple[NDArray[np.void], list[str]]:
     """Return the records of all images and the reasons for which some can't be used, in the items' order."""
-    records, reasons = [], []
+    records, reasons = np.empty(images, RECORD), list[str]()
     for path in files:
         with np.load(path, allow_pickle=False) as arrays:
-            records.append(arrays["records"])
-            reasons += arrays["reasons"].tolist()
-    return np.concatenate(records), reasons
+            records[len(reasons) :][: len(arrays["records"])] = arrays["records"]
+            reasons += map(sys.intern, arrays["reasons"].tolist())  # a few texts, of which each may stand for thousands
+    return records, reasons

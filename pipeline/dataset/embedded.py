@@ -15,7 +15,7 @@ BATCH = 64  # rows read at a time: two batches hold the chunk that a process wor
 BUFFER = 1 << 20  # bytes read from the file at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Embedded:
     """The bytes of an image file, in one row of a parquet file."""
 

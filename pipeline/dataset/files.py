@@ -14,7 +14,7 @@ def names_below(folder: Path) -> list[str]:
         folders.sort()
         where = "" if top == str(folder) else top[len(str(folder)) + 1 :] + "/"
         found += [where + name for name in names if os.path.isfile(f"{top}/{name}")]  # noqa: PTH113  # pathlib takes three times as long
-    return sorted(found, key=lambda name: name.split("/"))
+    return sorted(found, key=lambda name: name.replace("/", "\0"))  # as lists of the parts would be, in a third of their memory
 
 
 def visible_files(folder: Path) -> list[Path]:

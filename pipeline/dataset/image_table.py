@@ -4,7 +4,9 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.dataset.placement import Pair, Placement
+import numpy as np
+
+from pipeline.dataset.placement import Placement
 
 IMAGES = ["path", "sha256", "width", "height", "frames", "format", "class", "split", "status", "reason"]
 TWINS = ["path", "class", "split", "status", "twin", "twin_class", "twin_split", "twin_status", "same", "correlation"]
@@ -18,15 +20,16 @@ def write_tables(prepared: Path, placement: Placement) -> None:
 def _row(placement: Placement, i: int) -> list[object]:
     item, record = placement.items[i], placement.records[i]
     made = [record["width"], record["height"], record["frames"], record["format"].decode()]
-    placed = [item.label, placement.split_name(i), placement.status(i), placement.reasons[i]]
+    placed = [item.label, placement.split_name(i), placement.status(i), placement.reason(i)]
     return [item.path, record["sha256"].decode(), *made, *placed]
 
 
-def _pair(placement: Placement, pair: Pair) -> list[object]:
+def _pair(placement: Placement, pair: np.void) -> list[object]:
     both = [
-        [placement.items[i].path, placement.items[i].label, placement.drawn_name(i), placement.status(i)] for i in (pair.one, pair.other)
+        [placement.items[i].path, placement.items[i].label, placement.drawn_name(i), placement.status(i)]
+        for i in (pair["one"], pair["other"])
     ]
-    return [*both[0], *both[1], "bytes" if pair.is_exact else "picture", f"{pair.correlation:.4f}"]
+    return [*both[0], *both[1], "bytes" if placement.is_exact(pair) else "picture", f"{pair['correlation']:.4f}"]
 
 
 def _write(path: Path, header: list[str], rows: Iterable[list[object]]) -> None:

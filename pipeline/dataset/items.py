@@ -15,14 +15,28 @@ ALL = "all"  # the part of images that no official split claims
 NO_CLASS = ""  # the label of what is listed, but not used
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class File:
+    """An image file; a Path of its own for each of many would take three times the memory."""
+
+    folder: Path
+    name: str  # below it
+
+    def path(self) -> Path:
+        return self.folder / self.name
+
+    def read_bytes(self) -> bytes:
+        return self.path().read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One source image."""
 
     path: str  # below data/raw; `file#index` inside a packed file
     label: str  # class name, or NO_CLASS
     part: str  # its official split, or ALL
-    content: Path | Embedded | NDArray[np.uint8]  # a file to decode, on its own or in a table, or (H, W) or (H, W, C) pixels
+    content: File | Embedded | NDArray[np.uint8]  # a file to decode, on its own or in a table, or (H, W) or (H, W, C) pixels
     why: str = ""  # it is not used, where it has NO_CLASS
 
 
@@ -43,7 +57,7 @@ def named(label: int, dataset: Dataset, where: str) -> str:
 def others(raw: Path, items: list[Item], why: str) -> list[Item]:
     """Return an item without class for every file that is none of the items, so that no file goes unmentioned."""
     read = {item.path for item in items}
-    return [Item(name, NO_CLASS, ALL, raw / name, why) for name in names_below(raw) if name not in read]
+    return [Item(name, NO_CLASS, ALL, File(raw, name), why) for name in names_below(raw) if name not in read]
 
 
 def column(dataset: Dataset, role: str) -> str:

@@ -17,7 +17,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.decode import decode
 from pipeline.dataset.items import Item
 from pipeline.dataset.manifest import SPLITS, Manifest
-from pipeline.dataset.placement import Pair, Placement
+from pipeline.dataset.placement import Placement
 from pipeline.dataset.remains import remains
 
 IMBALANCE = 10  # largest class over smallest, from which on it is told
@@ -59,7 +59,7 @@ def _content(cfg: Config, manifest: Manifest, placement: Placement, prepared: Pa
         "formats": Counter(name.decode() or "packed" for name in placement.records["format"][placement.records["used"]]).most_common(),
         "refused": [_refused(placement, i) for i in placement.refused[:MOST_REFUSED]],
         "pairs": {
-            kind: (len(found), [_both(placement, pair, cfg) for pair in found[:MOST_PAIRS]]) for kind, found in kinds.items() if found
+            kind: (len(found), [_both(placement, pair, cfg) for pair in found[:MOST_PAIRS]]) for kind, found in kinds.items() if len(found)
         },
     }
 
@@ -73,13 +73,13 @@ def notes(cfg: Config, manifest: Manifest, placement: Placement) -> Iterator[str
             f"class {largest} has {sizes[largest]:,} images, class {smallest} only {sizes[smallest]:,}: a network that always says "
             f"{largest} looks good. training.balance evens that out"
         )
-    if placement.conflicts:
+    if len(placement.conflicts):
         yield f"{len(placement.conflicts)} pairs of twins carry two labels; one of each is wrong"
-    if placement.left_out:
+    if len(placement.left_out):
         yield f"{len(placement.left_out)} images were left out, as each has a twin in a later split (dataset.twins.across)"
-    if placement.across and cfg.dataset.twins.across == "keep":
+    if len(placement.across) and cfg.dataset.twins.across == "keep":
         yield f"{len(placement.across)} pairs of twins stand in two splits: the network is tested on pictures that it has seen"
-    if placement.refused:
+    if len(placement.refused):
         yield f"{len(placement.refused)} files could not be used"
 
 
@@ -117,21 +117,21 @@ def _strip(images: NDArray[np.uint8]) -> str:
 
 def _sizes(placement: Placement) -> list[tuple[str, int, int]]:
     """Return the source images of the smallest, median and largest area, as (which, width, height)."""
-    used = placement.records[placement.records["used"]]
-    order = np.argsort(used["width"].astype(np.int64) * used["height"], kind="stable")
+    used, width, height = (placement.records[key] for key in ("used", "width", "height"))
+    order = np.flatnonzero(used)[np.argsort((width.astype(np.int64) * height)[used], kind="stable")]
     chosen = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
-    return [(which, int(used["width"][i]), int(used["height"][i])) for which, i in chosen.items()]
+    return [(which, int(width[i]), int(height[i])) for which, i in chosen.items()]
 
 
 def _refused(placement: Placement, i: int) -> Shown:
     item = placement.items[i]
     rest = None if isinstance(item.content, np.ndarray) else remains(item.content.read_bytes(), THUMBNAIL)
-    return Shown(uri(rest) if rest else None, [item.path, placement.reasons[i]])
+    return Shown(uri(rest) if rest else None, [item.path, placement.reason(i)])
 
 
-def _both(placement: Placement, pair: Pair, cfg: Config) -> tuple[str, list[Shown]]:
-    same = "the same bytes" if pair.is_exact else f"correlation {pair.correlation:.4f}"
-    return same, [_one(placement, i, cfg) for i in (pair.one, pair.other)]
+def _both(placement: Placement, pair: np.void, cfg: Config) -> tuple[str, list[Shown]]:
+    same = "the same bytes" if placement.is_exact(pair) else f"correlation {pair['correlation']:.4f}"
+    return same, [_one(placement, i, cfg) for i in (pair["one"], pair["other"])]
 
 
 def _one(placement: Placement, i: int, cfg: Config) -> Shown:

@@ -7,32 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.schema import Config
-from pipeline.dataset.audit import NONE, Twins, find_twins
+from pipeline.dataset.audit import NONE, find_twins
 from pipeline.dataset.items import ALL, NO_CLASS, Item
 from pipeline.dataset.manifest import SPLITS
 from pipeline.dataset.split import assign
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two twins, by their places in the list of items."""
-
-    one: int
-    other: int
-    is_exact: bool  # the same bytes
-    correlation: float  # of their miniatures
-
-
-@dataclass(frozen=True)
 class Placement:
-    """All lists have an entry for each item, in their order."""
+    """All lists and arrays but pairs have an entry for each item, in their order."""
 
     items: list[Item]
     records: NDArray[np.void]
-    reasons: list[str]  # why it is not used, or ""
-    splits: NDArray[np.int64]  # index into SPLITS where it is used, else NONE
-    drawn: NDArray[np.int64]  # likewise, before twins were left out
-    pairs: list[Pair]  # the most alike first; those with a left-out image too
+    reasons: list[str]  # why it can't be used, or ""
+    drawn: NDArray[np.int64]  # index into SPLITS where it can be used, else NONE
+    left_out_for: NDArray[np.int64]  # the item whose twin it is and for which it is left out, or NONE
+    pairs: NDArray[np.void]  # of PAIR, the most alike first; those with a left-out image too
 
     def status(self, i: int) -> str:
         if self.items[i].label == NO_CLASS:
@@ -47,10 +37,24 @@ class Placement:
     def drawn_name(self, i: int) -> str:
         return SPLITS[self.drawn[i]] if self.drawn[i] != NONE else ""
 
+    def reason(self, i: int) -> str:
+        """Return why an item is not used, or ""."""
+        twin = self.left_out_for[i]
+        return self.reasons[i] if twin == NONE else f"twin of {self.items[twin].path}, which is in {self.drawn_name(twin)}"
+
+    def is_exact(self, pair: np.void) -> bool:
+        """Tell whether two twins have the same bytes."""
+        return bool(self.records["sha256"][pair["one"]] == self.records["sha256"][pair["other"]])
+
     @cached_property
-    def left_out(self) -> list[int]:
+    def splits(self) -> NDArray[np.int64]:
+        """Index into SPLITS where an item is used, else NONE."""
+        return np.where(self.left_out_for == NONE, self.drawn, NONE)
+
+    @cached_property
+    def left_out(self) -> NDArray[np.int64]:
         """Images that could be used, but for a twin."""
-        return np.flatnonzero(self.drawn != self.splits).tolist()
+        return np.flatnonzero(self.left_out_for != NONE)
 
     @cached_property
     def refused(self) -> list[int]:
@@ -58,44 +62,36 @@ class Placement:
         return [i for i in np.flatnonzero(~self.records["used"]).tolist() if self.items[i].label != NO_CLASS]
 
     @cached_property
-    def conflicts(self) -> list[Pair]:
+    def conflicts(self) -> NDArray[np.void]:
         """Twins of two labels."""
-        return [pair for pair in self.pairs if self._is_conflict(pair)]
+        return self.pairs[self._are_conflicts]
 
     @cached_property
-    def across(self) -> list[Pair]:
+    def across(self) -> NDArray[np.void]:
         """Twins that were drawn into two splits."""
-        return [pair for pair in self.pairs if self._is_across(pair)]
+        return self.pairs[self._are_across]
 
     @cached_property
-    def within(self) -> list[Pair]:
+    def within(self) -> NDArray[np.void]:
         """Twins of one label that were drawn into one split."""
-        return [pair for pair in self.pairs if not self._is_conflict(pair) and not self._is_across(pair)]
+        return self.pairs[~self._are_conflicts & ~self._are_across]
 
-    def _is_conflict(self, pair: Pair) -> bool:
-        return self.items[pair.one].label != self.items[pair.other].label
+    @cached_property
+    def _are_conflicts(self) -> NDArray[np.bool_]:
+        both = zip(self.pairs["one"], self.pairs["other"], strict=True)
+        return np.fromiter((self.items[one].label != self.items[other].label for one, other in both), bool, len(self.pairs))
 
-    def _is_across(self, pair: Pair) -> bool:
-        return bool(self.drawn[pair.one] != self.drawn[pair.other])
+    @cached_property
+    def _are_across(self) -> NDArray[np.bool_]:
+        return self.drawn[self.pairs["one"]] != self.drawn[self.pairs["other"]]
 
 
 def place(items: list[Item], records: NDArray[np.void], reasons: list[str], cfg: Config) -> Placement:
     """Give every image that can be used a split, by its own bytes; leave out twins of images of a later split."""
-    used = np.flatnonzero(records["used"])
     official = {item.part for item in items} - {ALL}
     drawn = np.full(len(items), NONE)
-    for i in used:
+    for i in np.flatnonzero(records["used"]):
         drawn[i] = SPLITS.index(assign(records["sha256"][i].decode(), items[i].part, official, cfg.dataset.split))
-    twins = find_twins(records[used], drawn[used], cfg.dataset.twins.correlation)
-    splits, reasons = drawn.copy(), list(reasons)
-    if cfg.dataset.twins.across == "leave_out":
-        for i, twin in zip(used, twins.left_out_for(), strict=True):
-            if twin != NONE:
-                splits[i] = NONE
-                reasons[i] = f"twin of {items[used[twin]].path}, which is in {SPLITS[drawn[used[twin]]]}"
-    return Placement(items, records, reasons, splits, drawn, _pairs(twins, used, records))
-
-
-def _pairs(twins: Twins, used: NDArray[np.int64], records: NDArray[np.void]) -> list[Pair]:
-    places = [(int(used[one]), int(used[other]), correlation) for one, other, correlation in twins.pairs()]
-    return [Pair(one, other, bool(records["sha256"][one] == records["sha256"][other]), found) for one, other, found in places]
+    twins = find_twins(records, drawn, cfg.dataset.twins.correlation)
+    is_strict = cfg.dataset.twins.across == "leave_out"
+    return Placement(items, records, reasons, drawn, twins.left_out_for() if is_strict else np.full(len(items), NONE), twins.pairs())

@@ -1,7 +1,6 @@
 """One source image, decoded and resized: a record of fixed size (350 bytes), and its pixels."""
 
 import hashlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.config.schema import Decode
 from pipeline.dataset import files
 from pipeline.dataset.decode import Decoded, Refused, decode
-from pipeline.dataset.items import NO_CLASS, Item
+from pipeline.dataset.items import NO_CLASS, File, Item
 from pipeline.dataset.square import fit, scaled
 
 SIGNATURE = 16  # pixels, height = width, of the gray miniature by which pictures are compared
@@ -32,8 +31,8 @@ RECORD = np.dtype(
 def content_digest(item: Item) -> str:
     """Return the sha256 of what the item's pixels are made of."""
     content = item.content
-    if isinstance(content, Path):  # never whole in memory: a table of all images is listed too
-        return files.sha256(content)
+    if isinstance(content, File):  # never whole in memory: a table of all images is listed too
+        return files.sha256(content.path())
     return hashlib.sha256(content.tobytes() if isinstance(content, np.ndarray) else content.read_bytes()).hexdigest()
 
 

@@ -29,11 +29,11 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
     items = read(raw, cfg.dataset)
     classes = cfg.dataset.classes or sorted({item.label for item in items} - {NO_CLASS})
     with chunks(items, Settings.of(cfg), scratch) as files:
-        placement = place(items, *records_of(files), cfg)
+        placement = place(items, *records_of(files, len(items)), cfg)
         write_tables(prepared, placement)  # before any refusal, for which they give the reasons
         refuse_bad(placement, cfg.resize)
         counts = count(placement, classes)
-        require_images(counts)
+        require_images(counts, {item.part for item in items})
         packs = pack(files, placement, classes, prepared, cfg)
     digest = hashlib.sha256("\0".join(classes).encode())
     for written in packs:
@@ -63,7 +63,7 @@ def refuse_bad(placement: Placement, resize: Resize) -> None:
     refused, total = placement.refused, len(placement.items)
     limit = 0 if resize.on_bad == "stop" else resize.max_refused
     if total and len(refused) / total > limit:
-        first = f"{placement.items[refused[0]].path}: {placement.reasons[refused[0]]}"
+        first = f"{placement.items[refused[0]].path}: {placement.reason(refused[0])}"
         allowed = "resize.on_bad=stop" if resize.on_bad == "stop" else f"resize.max_refused={resize.max_refused}"
         raise DataError(
             f"{len(refused)} of {total} files can't be used, more than {allowed} allows; the first is {first}. "

@@ -25,17 +25,25 @@ def assign(sha256: str, part: str, official: set[str], split: Split) -> str:
     return "validation" if is_validation else "train"
 
 
-def require_images(counts: dict[str, dict[str, int]]) -> None:
-    """Raise DataError for a single class, or for a class without images in one of the splits."""
+def require_images(counts: dict[str, dict[str, int]], official: set[str]) -> None:
+    """Raise DataError for a single class, or for a class without images in one of the splits.
+
+    official: the splits that the data set names itself."""
     classes = list(counts["train"])
     if len(classes) < 2:
         raise DataError(f"there is only one class, {', '.join(classes)}; a network needs two or more to tell apart")
     for split in SPLITS:
-        share = "test" if split == "test" else "validation"
         for name, images in counts[split].items():
             if not images:
                 in_all = sum(of_split[name] for of_split in counts.values())
-                raise DataError(
-                    f"class {name} has no images in the {split} split ({in_all} in all). Add images of it, "
-                    f"raise dataset.split.{share}, or try another dataset.split.seed"
-                )
+                raise DataError(f"class {name} has no images in the {split} split ({in_all} in all). {_remedy(split, split in official)}")
+
+
+def _remedy(split: str, is_official: bool) -> str:
+    if is_official:
+        return (
+            f"The data says itself which images are its {split} split, perhaps the last ones of a list in the order of the classes: "
+            "shuffle them over its splits, or leave the splits to be drawn (dataset.splits: null, no split column)"
+        )
+    share = "test" if split == "test" else "validation"
+    return f"Add images of it, raise dataset.split.{share}, or try another dataset.split.seed"

@@ -4,6 +4,7 @@ A process of its own, started by the training: drawing filters, a slow server or
 the training is killed, its run is ended. It also samples what the machine is doing meanwhile."""
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline.config.errors import NetworkError
+from pipeline.config.places import WORKSPACE
 from pipeline.tracking.journal import COURIER, Event, Reader, append, has_writer
 from pipeline.tracking.system import Machine
 
@@ -51,7 +53,11 @@ class Companion:
 
 def carry(folder: Path, home: Path) -> int:
     """Deliver until the journal's end; return the exit code, that of NetworkError where a part has to wait."""
-    companion = Companion(folder, Reader(folder).new()[0]["tracking"])
+    told = Reader(folder).new()
+    if not told:  # a training of a second: another command has delivered it already, and the lock has made the folder anew
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
+    companion = Companion(folder, told[0]["tracking"])
     companion.wait(IMPORTS / companion.share)
     from pipeline.tracking.delivery import Delivery, waits
 
@@ -77,9 +83,13 @@ def carry(folder: Path, home: Path) -> int:
 if __name__ == "__main__":
     os.nice(NICE)
     journal, root = map(Path, sys.argv[1:])
+    os.chdir(root)  # DVC removes an experiment's copy of the project when its stages are done
     try:
         with FileLock(journal / COURIER):
             code = carry(journal, root)
-    except FileNotFoundError:  # a training of a second: another command has delivered it already
-        code = 0
+    except (ImportError, FileNotFoundError):
+        if root.resolve() == WORKSPACE:
+            raise
+        # The code is an experiment's copy, which is gone: the project's own goes on.
+        os.execv(sys.executable, [sys.executable, "-m", "pipeline.tracking.courier", *sys.argv[1:]])
     sys.exit(code)

@@ -97,9 +97,9 @@ def test_train_gives_way_to_validation_and_validation_to_test(pictures: NDArray[
 def test_pairs_are_told_once_and_the_most_alike_first(pictures: NDArray[np.uint8]) -> None:
     noisy = pictures[1] * 0.97 + np.random.default_rng(0).integers(0, 8, (16, 16))
     pairs = find_twins(records(with_copies(pictures, noisy.astype(np.uint8), pictures[2])), np.zeros(302, int), CORRELATION).pairs()
-    assert [pair[:2] for pair in pairs] == [(2, 301), (1, 300)]
-    assert pairs[0][2] == pytest.approx(1)
-    assert CORRELATION <= pairs[1][2] < 0.9999
+    assert [(pair["one"], pair["other"]) for pair in pairs] == [(2, 301), (1, 300)]
+    assert pairs["correlation"][0] == pytest.approx(1)
+    assert CORRELATION <= pairs["correlation"][1] < 0.9999
 
 
 def test_more_images_than_are_looked_at_at_a_time(pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from pipeline.config.errors import DataError
 from pipeline.dataset import chunks as module
 from pipeline.dataset.chunks import Chunk, Settings, chunks, make_chunk, records_of
+from pipeline.dataset.items import File
 from pipeline.dataset.readers import ALL, NO_CLASS, Item
 from tests.conftest import MakeConfig
 from tests.project import ROOT, environment
@@ -32,10 +33,10 @@ def items(tmp_path: Path) -> list[Item]:
     for i in range(10):
         path = tmp_path / f"{i}.png"
         Image.fromarray(rng.integers(0, 256, (12, 10 + i, 3), dtype=np.uint8)).save(path)
-        found.append(Item(path.name, "cat", ALL, path))
+        found.append(Item(path.name, "cat", ALL, File(tmp_path, path.name)))
     (tmp_path / "3.png").write_bytes(b"no photo")
     (tmp_path / "notes.txt").write_text("cats")
-    return [*found, Item("notes.txt", NO_CLASS, ALL, tmp_path / "notes.txt", "not in a class folder")]
+    return [*found, Item("notes.txt", NO_CLASS, ALL, File(tmp_path, "notes.txt"), "not in a class folder")]
 
 
 def test_a_chunk_read_back_holds_records_reasons_and_the_pixels_of_what_can_be_used(
@@ -59,9 +60,7 @@ def test_another_file_or_another_class_for_it_makes_another_chunk(items: list[It
     first = make_chunk(items, settings, tmp_path)
     unlabelled = [replace(items[0], label=NO_CLASS, why="of no class"), *items[1:]]
     assert make_chunk(unlabelled, settings, tmp_path) != first
-    content = items[0].content
-    assert isinstance(content, Path)
-    Image.new("RGB", (5, 5)).save(content)
+    Image.new("RGB", (5, 5)).save(tmp_path / items[0].path)
     assert make_chunk(items, settings, tmp_path) != first
 
 
@@ -95,7 +94,7 @@ def test_records_come_in_the_items_order_from_any_number_of_processes(
     monkeypatch.setattr(module, "CHUNK", 3)
     with chunks(items, settings, tmp_path / "scratch") as files:
         assert len(files) == 4
-        records, reasons = records_of(files)
+        records, reasons = records_of(files, len(items))
     assert records["width"].tolist() == [10, 11, 12, 0, *range(14, 20), 0]
     assert reasons[3] == "not an image"
 

@@ -1,6 +1,7 @@
 """Splits by each image's own bytes; twins of what judges the network are left out; nothing moves when images come or go."""
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from pipeline.config.schema import Config
 from pipeline.dataset.chunks import Settings, chunks, records_of
 from pipeline.dataset.placement import Placement, place
+from pipeline.dataset.prepared import RECORD
 from pipeline.dataset.readers import read
 from tests.conftest import MakeConfig
 
@@ -39,7 +41,7 @@ def picture(number: int) -> Image.Image:
 def placed(raw: Path, cfg: Config, tmp_path: Path) -> Placement:
     items = read(raw, cfg.dataset)
     with chunks(items, Settings.of(cfg), tmp_path / "scratch") as files:
-        return place(items, *records_of(files), cfg)
+        return place(items, *records_of(files, len(items)), cfg)
 
 
 def splits(placement: Placement) -> dict[str, str]:
@@ -88,19 +90,21 @@ def test_no_two_splits_hold_twins_and_each_left_out_one_says_for_which(with_twin
         assert len(used) == 1
         for i in set(both) & set(placement.left_out):
             [other] = set(both) - {i}
-            assert placement.reasons[i] == f"twin of {placement.items[other].path}, which is in {placement.drawn_name(other)}"
+            assert placement.reason(i) == f"twin of {placement.items[other].path}, which is in {placement.drawn_name(other)}"
             assert rank[placement.drawn_name(other)] > rank[placement.drawn_name(i)]
             assert placement.status(i) == "left out"
 
 
 def test_every_pair_is_found_once_with_what_makes_it_one(with_twins: tuple[Placement, Placement]) -> None:
     _, placement = with_twins
-    assert len(placement.pairs) == PHOTOS
-    assert {(pair.one, pair.other) for pair in placement.across} == {
-        (pair.one, pair.other) for pair in placement.pairs if placement.drawn[pair.one] != placement.drawn[pair.other]
-    }
-    assert not any(pair.is_exact for pair in placement.pairs)
-    assert placement.conflicts == []
+    pairs = [(pair["one"], pair["other"]) for pair in placement.pairs]
+    assert len(set(pairs)) == PHOTOS
+    assert [(pair["one"], pair["other"]) for pair in placement.across] == [
+        (one, other) for one, other in pairs if placement.drawn[one] != placement.drawn[other]
+    ]
+    assert len(placement.across) + len(placement.within) == PHOTOS
+    assert not any(placement.is_exact(pair) for pair in placement.pairs)
+    assert len(placement.conflicts) == 0
 
 
 def test_twins_of_two_labels_are_conflicts_and_equal_bytes_are_exact(cfg: Config, tmp_path: Path) -> None:
@@ -108,14 +112,37 @@ def test_twins_of_two_labels_are_conflicts_and_equal_bytes_are_exact(cfg: Config
     add(tmp_path / "raw", range(1), "dog")  # which is a cat as well
     placement = placed(tmp_path / "raw", cfg, tmp_path)
     [pair] = placement.pairs
-    assert placement.conflicts == [pair]
-    assert pair.is_exact
-    assert placement.across == []  # equal bytes draw the same split
-    assert placement.left_out == []
+    assert placement.conflicts.tolist() == [pair.tolist()]
+    assert placement.is_exact(pair)
+    assert len(placement.across) == len(placement.within) == 0  # equal bytes draw the same split
+    assert len(placement.left_out) == 0
 
 
 def test_twins_are_kept_where_the_config_says_so(cfg: Config, with_twins: tuple[Placement, Placement], tmp_path: Path) -> None:
     kept = dataclasses.replace(cfg, dataset=dataclasses.replace(cfg.dataset, twins=dataclasses.replace(cfg.dataset.twins, across="keep")))
     placement = placed(tmp_path / "raw", kept, tmp_path)
-    assert placement.left_out == []
+    assert len(placement.left_out) == 0
     assert len(placement.across) == len(with_twins[1].across) > 0
+
+
+def memory_of(images: int, raw: Path, cfg: Config) -> int:
+    """Return the most bytes that reading and placing so many images takes; each is like some others, in every split."""
+    for i in range(images):
+        path = raw / ("cat", "dog")[i % 2] / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    records = np.zeros(images, RECORD)
+    records["used"], records["sha256"] = True, [f"{i:064}" for i in range(images)]
+    records["signature"] = np.random.default_rng(0).integers(0, 256, (images // 20, 16, 16)).repeat(20, axis=0)
+    tracemalloc.start()
+    placement = place(read(raw, cfg.dataset), records, [""] * images, cfg)
+    assert len(placement.across) > images
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_beside_its_record_an_image_takes_half_a_kilobyte_at_most(cfg: Config, tmp_path: Path) -> None:
+    few, many = 2_000, 8_000
+    each = (memory_of(many, tmp_path / "many", cfg) - memory_of(few, tmp_path / "few", cfg)) / (many - few)
+    assert each < 500

@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
 from pipeline.dataset import chunks as module
+from pipeline.dataset.items import File
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.prepared import prepare
 from pipeline.dataset.readers import ALL, Item
@@ -99,7 +100,9 @@ def test_rows_and_packed_images_stand_in_the_same_order(raw: Path, photos: Confi
         images, labels = np.load(resized / f"{split}.npy"), np.load(resized / f"{split}_labels.npy")
         assert [row["class"] for row in rows] == [["cat", "dog"][label] for label in labels]
         for row, image in zip(rows, images, strict=True):
-            np.testing.assert_array_equal(prepare(Item("", "cat", ALL, raw / row["path"]), "", photos.decode, 3, 8, "stretch")[1], image)
+            np.testing.assert_array_equal(
+                prepare(Item("", "cat", ALL, File(raw, row["path"])), "", photos.decode, 3, 8, "stretch")[1], image
+            )
 
 
 def test_the_manifest_tells_what_was_written(resized: Path, photos: Config) -> None:
@@ -163,6 +166,18 @@ def test_a_class_without_images_in_a_split_stops_the_stage(cfg: Config, packed_r
     cfg.dataset.splits, cfg.dataset.split.validation = None, 0
     with pytest.raises(DataError, match="class top has no images in the validation split"):
         resize_into(tmp_path, cfg, packed_raw)
+
+
+def test_the_last_third_of_an_unshuffled_list_is_no_validation_split(raw: Path, config: Callable[..., Config], tmp_path: Path) -> None:
+    """As a tutorial's Keras network has it: first all cats, then all dogs, `validation_split=0.3`, so it is judged on dogs alone."""
+    photos = [f"{name}/{i:02}.png" for name in ("cat", "dog") for i in range(20)]
+    rows = [f"{photo},{photo[:3]},{'train' if i < 0.7 * len(photos) else 'validation'}" for i, photo in enumerate(photos)]
+    (tmp_path / "raw").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "raw" / name).symlink_to(raw / name)
+    (tmp_path / "raw" / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    with pytest.raises(DataError, match=r"class cat has no images in the validation split .* in the order of the classes: shuffle them"):
+        resize_into(tmp_path / "prepared", config("dataset=csv", "resize.size=8", "resize.max_refused=0.9"), tmp_path / "raw")
 
 
 def test_the_contact_sheet_shows_a_row_per_class(resized: Path) -> None:

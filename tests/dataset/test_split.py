@@ -79,7 +79,7 @@ def counts(train: int = 5, validation: int = 2, test: int = 2) -> dict[str, dict
 
 
 def test_classes_with_images_everywhere_pass() -> None:
-    require_images(counts())
+    require_images(counts(), set())
 
 
 @pytest.mark.parametrize(("split", "share"), [("train", "validation"), ("validation", "validation"), ("test", "test")])
@@ -90,9 +90,14 @@ def test_a_class_that_misses_in_a_split_is_told(split: str, share: str) -> None:
         match=rf"class dog has no images in the {split} split \({left} in all\)\. Add images of it, "
         rf"\w+ dataset\.split\.{share}, or try another dataset\.split\.seed",
     ):
-        require_images(counts(**{split: 0}))
+        require_images(counts(**{split: 0}), set())
+
+
+def test_an_official_split_that_misses_a_class_is_told_with_another_remedy() -> None:
+    with pytest.raises(DataError, match=r"no images in the validation split \(7 in all\)\. The data says itself .* shuffle them"):
+        require_images(counts(validation=0), {"train", "validation"})
 
 
 def test_a_single_class_is_refused() -> None:
     with pytest.raises(DataError, match="there is only one class, cat; a network needs two or more to tell apart"):
-        require_images({split: {"cat": 3} for split in ("train", "validation", "test")})
+        require_images({split: {"cat": 3} for split in ("train", "validation", "test")}, set())

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from mlflow.entities import Run as MlflowRun
 from PIL import Image
 
 from pipeline.analysis.filters import colour_limit, enlarged, filter_mosaic
+from pipeline.analysis.layer_table import layer_table
+from pipeline.bundle import make_network
 from pipeline.config.composition import leaves
 from pipeline.config.errors import NetworkError, Stopped
 from pipeline.config.schema import Config
@@ -26,9 +29,10 @@ from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.addition import tracked_addition
 from pipeline.tracking.courier import Companion
 from pipeline.tracking.delivery import Delivery, settle
-from pipeline.tracking.journal import Journal, waiting
+from pipeline.tracking.journal import COURIER, Journal, waiting
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
+from pipeline.training.layers import summary_of
 from tests.project import ROOT, environment
 from tests.tracking.conftest import MakeBundle
 
@@ -73,6 +77,18 @@ def test_a_training_is_one_finished_run_with_the_names_of_dvc_params_diff(home: 
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
     assert found.data.tags["data_digest"] == manifest.data_digest
     assert waiting(home) == []
+
+
+def test_a_run_has_the_table_of_its_layers_and_the_network_as_a_figure(home: Path, cfg: Config, manifest: Manifest, begun: Run) -> None:
+    summary = summary_of(make_network(cfg.model, manifest, None), cfg.optimizer, manifest.channels, manifest.size)
+    begun.log_layers("small", summary, batch_size=4)
+    begun.end("FINISHED")
+    begun.journal.close()
+    run = only_run(home, cfg)
+    folder = Path(run.info.artifact_uri)
+    assert (folder / "layers.txt").read_text() == layer_table(summary, 4)
+    with Image.open(folder / "network.png") as picture:
+        assert picture.width > 256
 
 
 def test_a_run_tells_its_data_its_packages_and_its_whole_config(home: Path, cfg: Config, manifest: Manifest, begun: Run) -> None:
@@ -202,6 +218,29 @@ def test_a_training_of_some_seconds_leaves_delivery_to_a_courier_that_goes_on_al
 def test_a_failed_training_waits_until_its_run_says_so(home: Path, cfg: Config, manifest: Manifest) -> None:
     with pytest.raises(ValueError, match="no"), tracked_training(cfg, manifest, home):
         raise ValueError("no")
+    assert waiting(home) == []
+
+
+@pytest.mark.slow
+def test_a_courier_whose_copy_of_the_code_is_gone_goes_on_with_the_project_s_own(
+    home: Path, cfg: Config, begun: Run, tmp_path: Path
+) -> None:
+    copy, [folder] = tmp_path / "copy", waiting(home)
+    for root in (copy, home):
+        shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    with subprocess.Popen([sys.executable, "-m", "pipeline.tracking.courier", folder, home], cwd=copy, env=environment()) as courier:
+        assert within(60, (folder / COURIER).exists)
+        shutil.rmtree(copy)
+        begun.end("FINISHED")
+        begun.journal.close()
+    assert courier.returncode == 0
+    assert waiting(home) == []
+    assert only_run(home, cfg).info.status == "FINISHED"
+
+
+def test_a_courier_that_comes_after_another_command_has_delivered_ends_at_once(home: Path) -> None:
+    folder = home / "journals" / "gone"
+    subprocess.run([sys.executable, "-m", "pipeline.tracking.courier", folder, home], cwd=ROOT, env=environment(), check=True)
     assert waiting(home) == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.files import names_below
-from pipeline.dataset.items import ALL, Item, others
+from pipeline.dataset.items import ALL, File, Item, others
 
 
 def folder(raw: Path, dataset: Dataset) -> list[Item]:
@@ -42,8 +42,9 @@ def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
         folders = sorted({name.partition("/")[0] for name in names})
         if len(folders) < len(names):
             _refuse_hidden_splits(raw, top, folders)
-    where = top.relative_to(raw)
-    return [Item(f"{where}/{name}", top.name, part, top / name) for name in names]
+    where, label = top.relative_to(raw), top.name
+    paths = (f"{where}/{name}" for name in names)
+    return [Item(path, label, part, File(raw, path)) for path in paths]
 
 
 def _refuse_hidden_splits(raw: Path, top: Path, folders: list[str]) -> None:

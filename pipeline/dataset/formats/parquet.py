@@ -98,10 +98,14 @@ def _image_column(schema: "Schema", wanted: str, name: str) -> str:
 
 
 def _classes(schema: "Schema", label: str) -> list[str] | None:
-    """Return the class names that the hub's library writes beside the columns."""
-    noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    names = noted.get("info", {}).get("features", {}).get(label, {}).get("names")
-    return names if isinstance(names, list) else None
+    """Return the class names that the hub's library writes beside the columns; None where anything else stands there."""
+    try:
+        noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    except ValueError:  # no JSON, or no text
+        return None
+    for key in ("info", "features", label, "names"):
+        noted = noted.get(key) if isinstance(noted, dict) else None
+    return noted if isinstance(noted, list) and all(isinstance(name, str) for name in noted) else None
 
 
 def _label(value: Any, classes: list[str] | None, dataset: Dataset, where: str) -> str:

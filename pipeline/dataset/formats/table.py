@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
-from pipeline.dataset.items import ALL, Item, column, others
+from pipeline.dataset.items import ALL, File, Item, column, others
 from pipeline.dataset.manifest import SPLITS
 
 DELIMITERS = ",;\t"
@@ -34,7 +34,7 @@ def table(raw: Path, dataset: Dataset) -> list[Item]:
             if path in first:
                 raise DataError(f"{row.where}: {path} stands in {first[path]} already, and an image has one row; remove one of the two")
             first[path] = row.where
-            items.append(Item(path, row.label, row.part, raw / path))
+            items.append(Item(path, row.label, row.part, File(raw, path)))
     return items + others(raw, items, "no row of the table names it")
 
 

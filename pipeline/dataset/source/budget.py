@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Fetch
-from pipeline.dataset.source.progress import Progress
+from pipeline.dataset.progress import Progress
 
 HARMLESS = 100_000_000  # bytes: what unpacks to less may do so at any ratio, a tar of many small files say
 

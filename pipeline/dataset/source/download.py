@@ -14,9 +14,9 @@ from pipeline.config.errors import ConfigError, NetworkError
 from pipeline.config.schema import Fetch, SourceFile
 from pipeline.config.urls import without_credentials
 from pipeline.dataset.files import sha256
+from pipeline.dataset.progress import BYTES, Progress
 from pipeline.dataset.source import local, object_store, web
 from pipeline.dataset.source.answer import BLOCK, Answer, Interrupted, Outdated
-from pipeline.dataset.source.progress import Progress
 from pipeline.dataset.source.space import require_space
 
 
@@ -34,9 +34,10 @@ def download(file: SourceFile, mirrors: list[str], kept: Path, how: Fetch, root:
         except NetworkError as error:
             failures.append(str(error))
     left = f"{part.stat().st_size} bytes are kept to go on from" if part.exists() else "Nothing was kept"
+    where, other = ("its url", "url") if file.url else (f"any of {len(urls)} mirrors", "base URL in dataset.sources.mirrors")
     raise NetworkError(
-        f"{file.name} could not be fetched from any of {len(urls)} mirrors. {'; '.join(failures)}. "
-        f"{left}. Repeat when the network is back, or name another base URL in dataset.sources.mirrors"
+        f"{file.name} could not be fetched from {where}. {'; '.join(failures)}. "
+        f"{left}. Repeat when the network is back, or name another {other}"
     )
 
 
@@ -54,18 +55,20 @@ def _verified(url: str, file: SourceFile, part: Path, how: Fetch, root: Path) ->
     if part.exists() and sha256(part) == file.sha256:  # killed before it got its name
         return
     start = time.monotonic()
-    went_on = _received(url, file, part, how, root)
+    went_on = received(url, file, part, how, root)
     if (found := sha256(part)) != file.sha256 and went_on:
         part.unlink()
-        _received(url, file, part, how, root)
+        received(url, file, part, how, root)
         found = sha256(part)
     if found != file.sha256:
         raise _wrong(part, found, file, without_credentials(url))
     print(f"fetched {file.name}: {part.stat().st_size / 1e6:.1f} MB in {time.monotonic() - start:.1f} s from {without_credentials(url)}")
 
 
-def _received(url: str, file: SourceFile, part: Path, how: Fetch, root: Path) -> bool:
-    """Write the whole file, attempt after attempt; return whether bytes from before or from several attempts are in it."""
+def received(url: str, file: SourceFile, part: Path, how: Fetch, root: Path) -> bool:
+    """Write the whole file, attempt after attempt; return whether bytes from before or from several attempts are in it.
+
+    Its checksum is not looked at. Raises NetworkError."""
     failed = most = 0
     version = None
     went_on = False
@@ -114,7 +117,7 @@ def _write(answer: Answer, file: SourceFile, part: Path, how: Fetch) -> None:
     """Write what comes behind what is there, no more than the whole file has; raises Interrupted when it is too little."""
     whole = file.bytes or answer.whole
     require_space(part.parent, (whole or 0) - answer.start, file.name)
-    progress = Progress(f"fetching {file.name}", whole, answer.start, how.progress)
+    progress = Progress(f"fetching {file.name}", whole, BYTES, how.progress, answer.start)
     with part.open("ab" if answer.start else "wb") as out:
         for block in _in_time(answer.blocks, how):
             out.write(block)

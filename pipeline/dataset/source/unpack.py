@@ -13,10 +13,10 @@ from pathlib import Path
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Fetch
 from pipeline.dataset.files import is_hidden, sha256
+from pipeline.dataset.progress import BYTES, Progress
 from pipeline.dataset.source.archive import FILE, FOLDER, Entry, announced, entries
 from pipeline.dataset.source.budget import Budget
 from pipeline.dataset.source.entry_names import Taken, place_of, shown
-from pipeline.dataset.source.progress import Progress
 from pipeline.dataset.source.space import require_space
 
 LISTING = "listing.json"  # sha256 by name
@@ -58,7 +58,7 @@ def _write_all(archive: Path, fresh: Path, how: Fetch) -> None:
     """Write an archive's files and the listing of their sha256, last."""
     promised = announced(archive)
     require_space(archive.parent, promised or archive.stat().st_size, f"what {archive.name} holds")
-    budget = Budget(how, archive.stat().st_size, Progress(f"unpacking {archive.name}", promised, 0, how.progress))
+    budget = Budget(how, archive.stat().st_size, Progress(f"unpacking {archive.name}", promised, BYTES, how.progress))
     listing = _write_files(entries(archive), fresh / "files", budget)
     if not listing:
         raise DataError("it holds no files but hidden ones")

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.config.errors import DataError
 from pipeline.dataset.formats.folder import folder
+from pipeline.dataset.items import File
 from pipeline.dataset.readers import ALL, NO_CLASS
 from tests.conftest import MakeConfig
 from tests.samples import data_set, put_files
@@ -17,7 +18,7 @@ def test_sub_folders_are_the_classes_and_images_may_lie_deeper(tmp_path: Path) -
         ("dog/2.jpg", "dog", ALL),
         ("dog/deep/er/3.jpg", "dog", ALL),
     ]
-    assert items[0].content == tmp_path / "cat" / "1.jpg"
+    assert items[0].content == File(tmp_path, "cat/1.jpg")
 
 
 def test_official_folders_are_the_splits(tmp_path: Path) -> None:

@@ -101,6 +101,19 @@ def test_labels_are_texts_or_numbers_with_names(labels: Any, names: Any, classes
 
 
 @pytest.mark.parametrize(
+    "noted",
+    [
+        *(b"[]", b"null", b'"cats"', b"3", b"no JSON", b"\xff", b'{"info": null}', b'{"info": {"features": []}}'),
+        *(b'{"info": {"features": {"label": 1}}}', b'{"info": {"features": {"label": {"names": [1, 2]}}}}'),
+    ],
+)
+def test_notes_that_are_not_the_hub_s_name_no_classes(noted: bytes, tmp_path: Path) -> None:
+    images = pa.table({"image": PICTURES[:2], "label": [1, 0]}).replace_schema_metadata({b"huggingface": noted})
+    pq.write_table(images, tmp_path / "x.parquet")
+    assert [item.label for item in read(tmp_path, classes=["cat", "dog"])] == ["dog", "cat"]
+
+
+@pytest.mark.parametrize(
     ("labels", "names", "classes", "message"),
     [
         ([0, None], None, None, "x.parquet#1 has no label; leave images without a class out of the data"),

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.dataset.formats.table import table
+from pipeline.dataset.items import File
 from pipeline.dataset.readers import ALL, NO_CLASS, READERS, Item
 from tests.conftest import MakeConfig
 from tests.samples import data_set, put_files
@@ -29,7 +30,7 @@ def used(items: list[Item]) -> list[tuple[str, str, str]]:
 def test_rows_give_images_in_their_order_and_other_files_are_listed(raw: Path) -> None:
     items = read(raw, "path,label\ndeep/c.jpg,dog\na.jpg,cat\n")
     assert used(items) == [("deep/c.jpg", "dog", ALL), ("a.jpg", "cat", ALL)]
-    assert items[0].content == raw / "deep" / "c.jpg"
+    assert items[0].content == File(raw, "deep/c.jpg")
     assert {item.path: item.why for item in items[2:]} == {
         "b.jpg": "no row of the table names it",
         "labels.csv": "no row of the table names it",

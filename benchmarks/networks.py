@@ -1,0 +1,129 @@
+"""The tutorials' networks trained for real, each once: their output in benchmarks/networks/, a table in benchmarks/README.md.
+
+IMAGE_DATA=FOLDER python -m benchmarks.networks [NAME…]      FOLDER holds mnist, fashion-mnist and cats-dogs; hours for all
+
+A network's table row is read from the run that MLflow keeps of it, so rows made on different days stand together."""
+
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.page import publish
+from pipeline.bundle import Bundle
+from pipeline.config.composition import compose, parse, resolved
+from pipeline.tracking.store import Store
+from pipeline.tracking.tracked_runs import listed, with_curves
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / "benchmarks" / "networks"
+STAGES = ("fetch", "resize", "train", "evaluate")
+SUBSET = 10_000  # of Fashion-MNIST's 60,000 training images, the first ones
+IDX_HEADER = {"train_images": 16, "train_labels": 8}  # bytes before the first image or label
+PIXELS = {"train_images": 28 * 28, "train_labels": 1}  # bytes of an image or a label
+
+
+@dataclass(frozen=True)
+class Training:
+    data: str
+    overrides: tuple[str, ...]
+    goal: float | None = None  # test accuracy
+
+
+def few(*overrides: str) -> Training:
+    """Return a training of some epochs on the subset of Fashion-MNIST."""
+    return Training("Fashion-MNIST, 10,000 images", ("experiment=fashion_mnist", "augmentation=flip", *overrides))
+
+
+TRAININGS = {
+    "lenet": Training("MNIST", ("experiment=mnist",), 0.990),
+    "lenet5": Training("MNIST", ("experiment=mnist_lenet5",), 0.988),
+    "classic": Training("Fashion-MNIST", ("experiment=fashion_mnist_classic",), 0.915),
+    "keras": Training("cats and dogs, 300x300", ("experiment=cats_dogs_keras",)),
+    "alexnet": few("model=alexnet", "training.epochs=5", "optimizer.lr=0.001"),
+    "zfnet": few("model=zfnet", "training.epochs=5", "optimizer.lr=0.001"),
+    "vgg11_bn": few("model=vgg11_bn", "training.epochs=5", "optimizer.lr=0.001"),
+    "resnet20": few("model=resnet20", "training.epochs=5"),
+    "densenet_bc_100_12": few("model=densenet_bc_100_12", "training.epochs=3"),
+    "googlenet": few("model=googlenet_bn", "training.epochs=2", "optimizer.lr=0.001"),
+}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or TRAININGS:
+        train(name, TRAININGS[name])
+    publish("The tutorials' networks", "IMAGE_DATA=FOLDER python -m benchmarks.networks", "\n".join(table()))
+
+
+def train(name: str, training: Training) -> None:
+    """Run the whole line for one network in runs/networks_NAME, its output into a log and onto the screen."""
+    LOGS.mkdir(exist_ok=True)
+    given = [*training.overrides, *mirrors(training.data), f"hydra.run.dir=runs/networks_{name}"]
+    with (LOGS / f"{name}.log").open("w") as log:
+        for stage in STAGES:
+            command = [sys.executable, "-m", f"pipeline.stage.{stage}", *given]
+            log.write(f"$ python -m pipeline.stage.{stage} {' '.join(training.overrides)}\n")
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+                for line in process.stdout:
+                    print(line, end="", flush=True)
+                    log.write(line.replace(str(ROOT), "."))
+            if process.returncode:
+                raise SystemExit(f"{name}: {stage} ended with {process.returncode}")
+
+
+def mirrors(data: str) -> Iterator[str]:
+    """Yield the overrides by which the data comes from IMAGE_DATA."""
+    folder = Path(os.environ["IMAGE_DATA"]).resolve()
+    if data.startswith("cats"):
+        with tarfile.open(folder / "cats-dogs" / "cats-dogs.tar.gz") as archive:
+            archive.extractall(ROOT / "data" / "own", filter="data")
+    elif data == "MNIST":
+        yield f"dataset.sources.mirrors=[file://{folder}/mnist]"
+    elif data == "Fashion-MNIST":
+        yield f"dataset.sources.mirrors=[file://{folder}/fashion-mnist]"
+    else:
+        yield from subset(folder / "fashion-mnist", ROOT / "runs" / "networks_subset")
+
+
+def subset(full: Path, folder: Path) -> Iterator[str]:
+    """Write the first training images as files of their own, beside the official test images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in full.glob("*.gz"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    for part, header in IDX_HEADER.items():
+        path = folder / f"{part.replace('_', '-')}-idx{3 if 'images' in part else 1}-ubyte.gz"
+        content = bytearray(gzip.decompress(path.read_bytes())[: header + SUBSET * PIXELS[part]])
+        content[4:8] = SUBSET.to_bytes(4, "big")
+        path.write_bytes(gzip.compress(content, mtime=0))
+        yield f"dataset.sources.files.{part}.sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+    yield f"dataset.sources.mirrors=[file://{folder}]"
+
+
+def table() -> Iterator[str]:
+    """Yield a row for each network that has been trained in this working copy, as MLflow has its run."""
+    store = Store(parse(resolved(compose(ROOT / "conf"))).tracking, ROOT)
+    yield "One seed each; accuracy on the official test images, chosen by the validation images alone."
+    yield ""
+    yield "| network | data | parameters | epochs | seconds per epoch | test accuracy | goal | MLflow run |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, training in TRAININGS.items():
+        folder = ROOT / "runs" / f"networks_{name}"
+        if not (folder / "reports" / "metrics.json").exists():
+            continue
+        bundle = Bundle.read(folder / "bundle")
+        run = with_curves(store, listed(store, f"tags.bundle = '{bundle.digest}'", 1)[0])
+        (accuracy,), seconds = run.curves["test/accuracy"].values(), median(run.curves["epoch_seconds"].values())
+        yield (
+            f"| {name} | {training.data} | {bundle.parameters:,} | {run.epochs} | {seconds:.0f} "
+            f"| {accuracy:.4f} | {training.goal or ''} | {run.name} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
