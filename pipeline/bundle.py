@@ -4,7 +4,7 @@ A function of (config, data, code) alone: equal work has equal bytes, so no time
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from pipeline.config.build import build
 from pipeline.config.errors import DataError
+from pipeline.config.schema import Decode
 from pipeline.dataset.files import sha256
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.normalise import middle, normalised
 
 # The config nodes that a training depends on, beside what made the data (which the manifest holds).
-TRAINED_WITH = ("seed", "model", "augmentation", "optimizer", "scheduler", "loss", "training")
+TRAINED_WITH = ("seed", "model", "weights", "augmentation", "optimizer", "scheduler", "loss", "training")
 
 FILES = ("bundle.json", "weights.safetensors", "history.csv", "filters.npy")
 
@@ -87,6 +88,16 @@ class Bundle:
 
     def predictor(self) -> Predictor:
         return Predictor(self.network, self.manifest, self.config["training"]["input"]).eval()
+
+    def decoding(self) -> Decode:
+        """Return how the photos of the training were decoded. Raises DataError for a bundle that does not say."""
+        found, expected = self.manifest.made_from.get("decode", {}), [field.name for field in fields(Decode)]
+        if set(found) != set(expected):
+            raise DataError(
+                "the bundle was made before this version of the project and does not say how photos were decoded for it: made_from.decode "
+                f"in bundle.json has {', '.join(found) or 'nothing'}, expected {', '.join(expected)}; train again with `dvc repro`"
+            )
+        return Decode(**found)
 
     def require(self, manifest: Manifest) -> None:
         """Raise DataError where the prepared images are not those that the network was trained and selected on."""

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from pipeline.bundle import Bundle
-from pipeline.config.schema import Decode
 from pipeline.dataset.decode import Refused, decode
 from pipeline.dataset.square import fit
 
@@ -46,8 +45,7 @@ def predict(bundle: Bundle, paths: list[Path], batch: int) -> Iterator[Predictio
 
 
 def _predict_batch(bundle: Bundle, paths: list[Path]) -> Iterator[Prediction | Unreadable]:
-    manifest = bundle.manifest
-    how = Decode(**manifest.made_from["decode"])
+    manifest, how = bundle.manifest, bundle.decoding()
     images, reasons = {}, {}
     for path in paths:
         try:

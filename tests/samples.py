@@ -29,6 +29,8 @@ SMALL_NETWORK = {
     },
 }
 
+TWO_CLASSES = ("keras_one_output", "binary_cross_entropy")  # options for two classes alone
+
 
 def options(group: str) -> list[str]:
     """Return the names of a group's option files."""

@@ -15,9 +15,9 @@ from tests.project import ROOT
 # A row imports rows below it, never a sibling of another folder in its own row.
 ROWS = (
     ("stage", "command"),
-    ("tracking", "report", "explanation", "prediction"),
+    ("tracking", "report", "explanation", "prediction", "tour"),
     ("answers",),
-    ("training", "bundle"),
+    ("training", "bundle", "weights"),
     ("analysis",),
     ("model", "dataset"),
     ("config",),

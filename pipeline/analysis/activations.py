@@ -24,6 +24,8 @@ FAMILIES = {
     "normalization": "normalisation",
 }
 
+POOLINGS = {"Max": "max pooling", "Sum": "sum pooling", "L2": "L2 pooling"}  # by a part of the class's name
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -100,7 +102,7 @@ def in_words(layer: nn.Module) -> str:
     if family(layer) == "convolution":
         return "convolution " + "×".join(str(side) for side in layer.kernel_size)  # type: ignore[union-attr]
     if family(layer) == "pooling":
-        return "max pooling" if "Max" in name else "average pooling"
+        return next((words for part, words in POOLINGS.items() if part in name), "average pooling")
     return "batch norm" if "BatchNorm" in name else name
 
 

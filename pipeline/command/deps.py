@@ -15,8 +15,12 @@ from pipeline.config.places import WORKSPACE
 # Runs outside DVC only, where it checks and warns.
 WITHOUT_EFFECT = {"pipeline/config/live.py"}
 
-# Used without an import: `_target_` in conf/model names a class in this folder; a page is filled into its template.
-UNIMPORTED = {"pipeline/bundle.py": ["pipeline/model"], "pipeline/dataset/passport.py": ["pipeline/dataset/passport.html"]}
+# Used without an import: `_target_` in conf/model and conf/loss names classes in these; a page is filled into its template.
+UNIMPORTED = {
+    "pipeline/bundle.py": ["pipeline/model"],
+    "pipeline/training/fit.py": ["pipeline/training/losses.py"],
+    "pipeline/dataset/passport.py": ["pipeline/dataset/passport.html"],
+}
 
 # Other versions of the packages may give other results.
 ALWAYS = ["requirements.lock"]

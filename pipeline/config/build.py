@@ -12,7 +12,7 @@ from pipeline.config.errors import ConfigError
 
 Kind = TypeVar("Kind")
 
-ALLOWED = ("pipeline.model.", "torch.nn.", "torch.optim.", "albumentations.")
+ALLOWED = ("pipeline.model.", "pipeline.training.losses.", "torch.nn.", "torch.optim.", "albumentations.")
 
 
 def build(key: str, node: dict[str, Any], kind: type[Kind], *args: Any, **given: Any) -> Kind:

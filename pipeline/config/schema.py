@@ -87,6 +87,15 @@ class Resize:
 
 
 @dataclass
+class Weights:
+    name: str = MISSING
+    source: str | None = MISSING  # a bundle's folder, or a file's path or URL; null: the first values of the network's own rule
+    sha256: str | None = MISSING  # of the file, or of the bundle's bundle.json
+    names: str | None = MISSING  # ours | torchvision | timm: whose names of layers the file has
+    freeze: list[str] = MISSING  # layers that do not learn, by the beginning of their names
+
+
+@dataclass
 class Augmentation:
     name: str = MISSING
     transforms: dict[str, Any] = MISSING  # in order; null leaves one out
@@ -150,6 +159,7 @@ class Config:
     decode: Decode = MISSING
     resize: Resize = MISSING
     model: dict[str, Any] = MISSING
+    weights: Weights = MISSING
     augmentation: Augmentation = MISSING
     optimizer: dict[str, Any] = MISSING
     scheduler: dict[str, Any] = MISSING

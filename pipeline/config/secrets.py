@@ -55,6 +55,8 @@ def way_out(key: str) -> str:
         return f"give it by the environment: {TRACKING}"
     if key.startswith("dataset"):
         return "fetch the files once by other means and name file://…"
+    if key.startswith("weights"):
+        return "fetch the file once by other means and give its path"
     return "no stage reads it here; give it to the tool that needs it, by the environment"
 
 

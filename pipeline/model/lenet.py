@@ -1,51 +1,195 @@
-"""LeNet as the tutorials draw it: convolution, pooling, convolution, pooling, three fully connected layers.
+"""LeNet-5 of 1998, its usual modern form, and the LeNet of the tutorials: one order of layers, under the paper's names.
 
-Source: Karn, "An Intuitive Explanation of Convolutional Neural Networks", after Harley's visualisation;
-the 1998 network is LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition"."""
+LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11), 1998, section II-B;
+Harley, "An Interactive Node-Link Visualization of Convolutional Neural Networks", ISVC 2015, which Karn's tutorial draws."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.model.blocks import ScaledTanh
+from pipeline.model.forms import FRAMED, frame, frame_note
+from pipeline.model.tracing import output_shape
 
 KERNEL, POOL = 5, 2  # pixels
 
+# Table I: the maps of S2 that each map of C3 sees.
+TABLE = (
+    *("012", "123", "234", "345", "045", "015"),
+    *("0123", "1234", "2345", "0345", "0145", "0125", "0134", "1245", "0235"),
+    "012345",
+)
+BLOCKS = ((slice(0, 18), 3), (slice(18, 54), 4), (slice(54, 60), 6))  # of its 60 links: those of the maps that see 3, 4 and 6
 
-class LeNet(nn.Module):
-    """6@5x5, pool, 16@5x5, pool, 120, 100, classes; at 32x32 the maps go 28, 14, 10, 5."""
+# Figure 3: the digits 0 to 9 on 7x12 pixels; a bar above tells some of them from letters.
+DIGITS = """
+.#####. ...##.. .#####. ####### .#####. .#####. ..####. ####### .#####. .#####.
+....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
+..###.. .####.. .#####. ....##. ....... ####### ##..... .....## ##...## ##...##
+.##.##. ...##.. ##...## ...##.. .##..## ##..... ##..... ....##. ##...## ##...##
+##...## ...##.. #....## ..####. .##..## ##..... ######. ...##.. .#####. ##..###
+##...## ...##.. ....##. .....## ###..## .####.. ###..## ...##.. ##...## .######
+##...## ...##.. ..###.. .....## ##...## ..####. ##...## ..##... ##...## .....##
+##...## ...##.. .##.... .....## ##...## .....## ##...## ..##... ##...## .....##
+.##.##. ...##.. ##..... ##...## ##..### ##...## ###..## ..##... ##...## ....##.
+..###.. .###### ####### .#####. .###### .#####. .#####. ..##... .#####. .####..
+....... ....... ....... ....... .....## ....... ....... ....... ....... .......
+....... ....... ....... ....... .....## ....... ....... ....... ....... .......
+"""
+
+
+def bitmaps() -> Tensor:
+    """Return the ten digits, (10, 84): row by row, 1 for ink and -1 for paper."""
+    rows = DIGITS.split()
+    return torch.tensor([[1.0 if pixel == "#" else -1.0 for row in rows[digit::10] for pixel in row] for digit in range(10)])
+
+
+class TableConv2d(nn.Conv2d):
+    """C3: 16 maps of which each sees only some of the 6 maps before, by TABLE; 60 filters of one map each, and 16 biases.
+
+    Maps that see equally many are one grouped convolution, so that only links that exist are computed."""
+
+    sources: Tensor
+
+    def __init__(self) -> None:
+        super().__init__(6, len(TABLE), KERNEL)
+        links = "".join(TABLE)
+        self.weight = nn.Parameter(torch.empty(len(links), KERNEL, KERNEL))
+        self.register_buffer("sources", torch.tensor([int(link) for link in links]), persistent=False)
+        for filters in self.filters():
+            nn.init.kaiming_uniform_(filters, a=math.sqrt(5))  # torch's for any convolution
+
+    def filters(self) -> list[Tensor]:
+        """Return the weights of maps that see equally many: (6, 3, 5, 5), (9, 4, 5, 5), (1, 6, 5, 5)."""
+        return [self.weight[links].unflatten(0, (-1, width)) for links, width in BLOCKS]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        linked = maps[:, self.sources]  # (B, 60, H, W)
+        blocks = zip(BLOCKS, self.filters(), strict=True)
+        made = [F.conv2d(linked[:, links], filters, groups=len(filters)) for (links, _), filters in blocks]
+        return torch.cat(made, dim=1) + self.bias[:, None, None]  # type: ignore[index]  # (B, 16, H - 4, W - 4)
+
+
+class Subsampling(nn.AvgPool2d):
+    """S2, S4: the sum of 2x2 pixels, times a coefficient of the map, plus its bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(POOL, divisor_override=1)
+        self.weight = nn.Parameter(torch.empty(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        paper_values(self.weight, POOL * POOL)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return super().forward(maps) * self.weight + self.bias  # (B, C, H / 2, W / 2)
+
+
+class RBF(nn.Module):
+    """Scores of ten digits: minus the squared distance of F6 from each digit's bitmap, which is fixed.
+
+    Cross-entropy of these scores is the paper's criterion, equation 9, without its bound j on the classes that are wrong."""
+
+    bitmaps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bitmaps", bitmaps(), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return -(values[:, None] - self.bitmaps).pow(2).sum(2)  # (B, 84) -> (B, 10)
+
+
+CONNECTIONS = ("full", "table")
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "scaled_tanh": ScaledTanh}
+POOLS = ("max", "average", "trainable")
+OUTPUTS = ("linear", "scaled_tanh", "rbf")
+
+
+class LeNet(nn.Sequential):
+    """(B, C, H, W) -> (B, num_classes): C1, S2, C3, S4, C5, F6, output; at 32x32 the maps go 28, 14, 10, 5.
+
+    C5's filters cover all of S4, so it is a linear layer. Images of 28 to 31 pixels get a border, as the paper's MNIST.
+    First values: torch's with ReLU, the paper's (its appendix A) with the scaled tanh.
+    Raises TooSmallError below 16x16, ValueError for options that do not go together."""
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        image_size: int = 32,
-        filters: Sequence[int] = (6, 16),
-        units: Sequence[int] = (120, 100),
+        image_size: int,
+        filters: Sequence[int],
+        units: Sequence[int],
+        connections: str,
+        activation: str,
+        pooling: str,
+        output: str,
     ) -> None:
         super().__init__()
-        side = image_size
-        for _ in filters:
-            side = (side - KERNEL + 1) // POOL
-        if side < 1:
-            smallest = (POOL + KERNEL - 1) * POOL + KERNEL - 1
-            raise ValueError(f"{image_size}x{image_size} images shrink to nothing; resize.size must be {smallest} or more")
-        first, second = filters
-        self.features = nn.Sequential(
-            nn.Conv2d(in_channels, first, KERNEL),
-            nn.ReLU(),
-            nn.MaxPool2d(POOL),
-            nn.Conv2d(first, second, KERNEL),
-            nn.ReLU(),
-            nn.MaxPool2d(POOL),
-        )
-        hidden, last = units
-        self.classifier = nn.Sequential(
-            nn.Linear(second * side * side, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, last),
-            nn.ReLU(),
-            nn.Linear(last, num_classes),
+        _refuse_unknown(connections=(connections, CONNECTIONS), activation=(activation, ACTIVATIONS))
+        _refuse_unknown(pooling=(pooling, POOLS), output=(output, OUTPUTS))
+        (first, second), (hidden, last) = filters, units
+        if connections == "table":
+            _refuse_other_than_the_table_s(first, second)
+        if output == "rbf":
+            _refuse_other_than_the_drawings(last, num_classes)
+        self.activation, self.pooling = activation, pooling
+        self.notes: list[str] = []
+        if image_size in FRAMED:
+            self.add_module("frame", frame(image_size))
+            self.notes.append(frame_note(image_size))
+        self._add(1, "c1", nn.Conv2d(in_channels, first, KERNEL))
+        self._add_pool(2, first)
+        self._add(3, "c3", TableConv2d() if connections == "table" else nn.Conv2d(first, second, KERNEL))
+        self._add_pool(4, second)
+        self.add_module("flatten", nn.Flatten())
+        [inputs] = output_shape(self, (in_channels, image_size, image_size))
+        self._add(5, "c5", nn.Linear(inputs, hidden))
+        self._add(6, "f6", nn.Linear(hidden, last))
+        self.add_module("output", RBF() if output == "rbf" else nn.Linear(last, num_classes))
+        if output == "scaled_tanh":
+            self.add_module("squashed", ScaledTanh())
+        if activation == "scaled_tanh":
+            self._set_paper_values()
+
+    def _add(self, number: int, name: str, layer: nn.Module) -> None:
+        self.add_module(name, layer)
+        self.add_module(f"{self.activation}{number}", ACTIVATIONS[self.activation]())
+
+    def _add_pool(self, number: int, channels: int) -> None:
+        if self.pooling == "trainable":
+            self._add(number, f"s{number}", Subsampling(channels))
+        else:
+            self.add_module(f"s{number}", nn.MaxPool2d(POOL) if self.pooling == "max" else nn.AvgPool2d(POOL))
+
+    def _set_paper_values(self) -> None:
+        for layer in self:
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                for weight in layer.filters() if isinstance(layer, TableConv2d) else [layer.weight]:
+                    paper_values(weight, weight[0].numel())
+
+
+def paper_values(weight: Tensor, fan_in: int) -> None:
+    """U(-2.4 / fan_in, 2.4 / fan_in), the fan-in that of a unit (LeCun et al. 1998, appendix A)."""
+    nn.init.uniform_(weight, -2.4 / fan_in, 2.4 / fan_in)
+
+
+def _refuse_other_than_the_table_s(first: int, second: int) -> None:
+    if (first, second) != (6, len(TABLE)):
+        raise ValueError(f"filters must be [6, 16] where connections is table, which is the paper's; but they are [{first}, {second}]")
+
+
+def _refuse_other_than_the_drawings(units: int, num_classes: int) -> None:
+    if (units, num_classes) != (84, 10):
+        raise ValueError(
+            "output rbf compares 84 units with 7x12 bitmaps of the ten digits: it takes 10 classes and 84 as the last of units, "
+            f"but there are {num_classes} classes and {units} units; choose model=lenet5_softmax or model.output=linear"
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.features(images)  # (B, 16, side, side)
-        return self.classifier(maps.flatten(1))  # (B, num_classes)
+
+def _refuse_unknown(**options: tuple[str, Sequence[str] | Mapping[str, object]]) -> None:
+    for name, (value, choices) in options.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, but it is {value}")

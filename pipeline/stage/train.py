@@ -19,6 +19,8 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.tracking.run import tracked_training
     from pipeline.training.callbacks import duration
     from pipeline.training.fit import fit
+    from pipeline.training.layers import summary_of
+    from pipeline.weights.start import start_from_weights
 
     start = time.monotonic()
     prepared = places.source("prepared")
@@ -29,7 +31,13 @@ def main(cfg: Config, places: Places) -> None:
     torch.set_num_threads(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     network = make_network(cfg.model, manifest, cfg.training.input)
+    for line in start_from_weights(cfg, network, manifest.classes, places.home):
+        print(line)
+    summary = summary_of(network, cfg.optimizer, manifest.channels, cfg.training.input or manifest.size)
+    for line in (*summary.notes, *summary.remarks):
+        print(line)
     with tracked_training(cfg, manifest, places.home) as run:
+        run.log_layers(cfg.model["name"], summary, cfg.training.batch_size)
         fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.name, run)
         config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
         folder = places.target("bundle")

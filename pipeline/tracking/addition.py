@@ -11,6 +11,7 @@ from pipeline.config.schema import Config
 from pipeline.tracking.delivery import settle
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.run import MADE, Run, begin
+from pipeline.training.layers import summary_of
 
 
 @contextmanager
@@ -33,6 +34,9 @@ def tracked_addition(cfg: Config, bundle: Bundle, home: Path) -> Iterator[Run]:
 
 def restore(run: Run, bundle: Bundle) -> None:
     """Tell what the bundle knows of its training."""
+    channels, side = bundle.manifest.channels, bundle.config["training"]["input"] or bundle.manifest.size
+    summary = summary_of(bundle.network, bundle.config["optimizer"], channels, side)
+    run.log_layers(bundle.config["model"]["name"], summary, bundle.config["training"]["batch_size"])
     for row in bundle.history:
         run.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
     for step, weight in enumerate([] if bundle.filters is None else bundle.filters):

@@ -10,6 +10,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from PIL import Image
 
 from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
+from pipeline.analysis.layer_table import layer_table
+from pipeline.model.rows import Summary
 from pipeline.tracking.journal import Event
 from pipeline.tracking.store import Store
 
@@ -69,6 +71,15 @@ class Arrival:
             self.state.limit = colour_limit(weight)
         picture = enlarged(filter_mosaic(weight, self.state.limit), PIXELS)
         self.client.log_image(self.state.run, picture, key=FILTERS, step=event["step"], timestamp=event["time"])
+
+    def _layers(self, event: Event) -> None:
+        from pipeline.analysis.figures.network import network_figure  # imports matplotlib, which nothing else here needs
+
+        summary = Summary.from_dict(json.loads((self.folder / event["file"]).read_text()))
+        self.client.log_text(self.state.run, layer_table(summary, event["batch_size"]), "layers.txt")
+        picture = (self.folder / event["file"]).with_name("network.png")
+        network_figure(picture, event["name"], summary)
+        self.client.log_artifact(self.state.run, str(picture))
 
     def _image(self, event: Event) -> None:
         with Image.open(self.folder / event["file"]) as image:

@@ -26,6 +26,7 @@ from pipeline.config.places import WORKSPACE
 from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
+from pipeline.model.rows import Summary
 from pipeline.tracking.journal import Event, Journal
 
 MADE = "data_digest"  # a tag that every run has from its beginning
@@ -57,6 +58,12 @@ class Run:
         path = self.journal.place("filters.npy")
         np.save(path, weight)
         self._tell("filters", path, step=step)
+
+    def log_layers(self, name: str, summary: Summary, batch_size: int) -> None:
+        """Tell a network's layers; delivery writes the table for batches of that size, and draws the network."""
+        path = self.journal.place("layers.json")
+        path.write_text(json.dumps(asdict(summary)))
+        self._tell("layers", path, name=name, batch_size=batch_size)
 
     def log_image(self, key: str, image: Path, step: int) -> None:
         """Tell a picture that the pages show beside the same key's of other runs and steps."""

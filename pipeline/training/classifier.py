@@ -14,13 +14,17 @@ from pipeline.config.errors import DivergedError
 from pipeline.dataset.loaders import Batch
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.normalise import normalised
+from pipeline.model.blocks import constrain
 
 MakeOptimizer = Callable[[Any], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
 
 
 class Classifier(L.LightningModule):
-    """Trains `network`, (B, C, H, W) -> (B, classes), on batches of uint8 (B, H, W, C) and labels (B,)."""
+    """Trains `network`, (B, C, H, W) -> (B, classes), on batches of uint8 (B, H, W, C) and labels (B,).
+
+    A network with auxiliary heads gives a tuple in training, (scores, *auxiliary scores); their losses count
+    network.auxiliary_weight each. The metrics are of the main scores, so that training compares with validation."""
 
     mean: Tensor
     std: Tensor
@@ -45,15 +49,18 @@ class Classifier(L.LightningModule):
         self.register_buffer("mean", torch.tensor(manifest.mean))
         self.register_buffer("std", torch.tensor(manifest.std))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Any:
         return self.network(normalised(images, self.mean, self.std))
 
     def step(self, batch: Batch, split: str) -> Tensor:
         images, labels = batch  # (B, H, W, C), (B,)
-        scores = self(images)  # (B, classes)
+        answer = self(images)
+        scores, *auxiliary = answer if isinstance(answer, tuple) else (answer,)  # each (B, classes)
         loss = self.loss(scores, labels)
         accuracy = (scores.argmax(dim=1) == labels).float().mean()
         self.log_dict({f"{split}/loss": loss, f"{split}/accuracy": accuracy}, on_step=False, on_epoch=True, batch_size=len(labels))
+        for other in auxiliary:
+            loss = loss + self.network.auxiliary_weight * self.loss(other, labels)
         return loss
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -62,6 +69,10 @@ class Classifier(L.LightningModule):
         if not math.isfinite(loss.item()):
             raise DivergedError(self._diverged(f"the loss became {loss.item()} at step {self.global_step}"))
         return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        constrain(self.network)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self.step(batch, "validation")

@@ -44,7 +44,7 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
         network,
         manifest,
         _loss(cfg, manifest),
-        lambda parameters: build("optimizer", cfg.optimizer, Optimizer, parameters),
+        lambda parameters: build("optimizer", cfg.optimizer, Optimizer, [p for p in parameters if p.requires_grad]),
         lambda optimizer: build("scheduler", cfg.scheduler, LRScheduler, optimizer),
         cfg.seed,
         training.divergence,
@@ -104,8 +104,9 @@ def class_weights(manifest: Manifest) -> Tensor:
 
 
 def _quiet() -> None:
-    """Silence what Lightning says of its own products and of our few loader workers, which are chosen on purpose."""
+    """Silence what Lightning says of its own products, and of our few loader workers and frozen layers, which are chosen on purpose."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")

@@ -57,9 +57,11 @@ HOSTILE: list[Any] = [
     "albumentations.core.serialization.load",
     "albumentations.core.serialization.from_dict",
     "albumentations.check_version.check_for_updates",
-    "pipeline.model.cnn.importlib.import_module",
-    "pipeline.model.cnn.inspect",
+    "pipeline.model.choices.inspect.importlib.import_module",
+    "pipeline.model.choices.inspect",
     "pipeline.model.cnn.make_layer",
+    "pipeline.training.fit.fit",
+    "pipeline.training.losses.torch.load",
     # no name at all
     None,
     3,

@@ -133,6 +133,11 @@ def in_a_list_of_conf(project: Copy, text: str) -> tuple[str, str]:
     return "conf/dataset/digits.yaml", "dataset.sources.mirrors"
 
 
+def in_a_url_of_weights(project: Copy, text: str) -> tuple[str, str]:
+    project.edit("conf/weights/none.yaml", "source: null", f"source: '{text}'")
+    return "conf/weights/none.yaml", "weights.source"
+
+
 def in_overrides(project: Copy, text: str) -> tuple[str, str]:
     project.write(LOCAL, f"{HEAD}model:\n  layers:\n    note: {{kind: '{text}'}}\n")
     return LOCAL, "model.layers.note.kind"
@@ -162,6 +167,7 @@ PLANTS = [
     in_a_file_that_is_not_chosen,
     in_a_key,
     in_a_list_of_conf,
+    in_a_url_of_weights,
     in_overrides,
     in_a_recipe,
     in_params_by_hand,

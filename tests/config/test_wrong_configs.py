@@ -5,6 +5,7 @@ import pytest
 from pipeline.config.errors import ConfigError
 from tests.config.copies import LOCAL, Copy
 from tests.project import Project, cloned
+from tests.samples import options
 
 HEAD = "# @package _global_\n"
 ADAMW, TRAINING, DIGITS, CNN = (
@@ -15,7 +16,8 @@ ADAMW, TRAINING, DIGITS, CNN = (
 )
 EVALUATE, TRACKING, SHIFT = "conf/evaluate/default.yaml", "conf/tracking/mlflow.yaml", "conf/augmentation/shift.yaml"
 STRETCH, COSINE, LOSS = "conf/resize/stretch.yaml", "conf/scheduler/cosine.yaml", "conf/loss/cross_entropy.yaml"
-ALLOWED = "must name a class below pipeline.model., torch.nn., torch.optim., albumentations."
+MODELS = ", ".join(options("model"))
+ALLOWED = "must name a class below pipeline.model., pipeline.training.losses., torch.nn., torch.optim., albumentations."
 
 # file, the beginning of a line, what takes the line's place, the message after file and line.
 IN_CONF = [
@@ -47,8 +49,8 @@ IN_CONF = [
         STRETCH,
         "size:",
         "size: 4",
-        "resize.size must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it are too small for it; "
-        "raise resize.size or leave out a pooling",
+        "resize.size must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it are smaller than its "
+        "2x2 window; raise resize.size or leave out a pooling",
     ),
     (STRETCH, "method:", "method: squeeze", 'resize.method must be one of stretch, letterbox, crop, but it is "squeeze"'),
     (STRETCH, "max_refused:", "max_refused: 1", "resize.max_refused must be a share from 0 to below 1, but it is 1"),
@@ -63,6 +65,7 @@ IN_CONF = [
         "dataset.splits.test is a, as dataset.splits.train is: the same images can't be both",
     ),
     (DIGITS, "splits:", "splits: {train: a, tests: b}", "dataset.splits.tests must be one of train, validation, test"),
+    (DIGITS, "splits:", "splits: {train: a, validation: b}", "dataset.splits names no test, so there are no images to test on"),
     (
         DIGITS,
         "  validation:",
@@ -77,8 +80,9 @@ IN_CONF = [
         CNN,
         "  conv1:",
         "  conv1: {kind: cnov, filters: 1, kernel: 3}",
-        "model: pipeline.model.cnn.CNN refused its options: layers.conv1.kind is 'cnov', expected one of conv, relu, tanh, sigmoid, "
-        "max_pool, average_pool, batch_norm, dropout, linear; did you mean conv?",
+        "model: pipeline.model.cnn.CNN refused its options: layers.conv1.kind is 'cnov', expected one of conv, relu, leaky_relu, "
+        "elu, gelu, silu, tanh, scaled_tanh, sigmoid, max_pool, average_pool, sum_pool, l2_pool, global_average_pool, global_max_pool, "
+        "batch_norm, group_norm, local_response_norm, dropout, dropout2d, linear, against_zero, residual, parallel; did you mean conv?",
     ),
     (
         CNN,
@@ -136,7 +140,7 @@ IN_CONF = [
     (ADAMW, "lr:", "lr: ${oc.env:RATE}", "optimizer.lr reads the environment, and what it reads would end up in params.yaml and git;"),
     (ADAMW, "lr:", "lr: &a [*a]", "aliases or nesting that unfold to more than a config holds; write the values out"),
     (ADAMW, "lr:", "<<<<<<< ours", "conflict markers of a merge. params.yaml and conf.lock are generated: settle conf/ first, then"),
-    ("conf/config.yaml", "  - model:", "  - model: vgg99", "there is no conf/model/vgg99.yaml, but classic, cnn, lenet"),
+    ("conf/config.yaml", "  - model:", "  - model: vgg99", f"there is no conf/model/vgg99.yaml, but {MODELS}"),
     ("conf/config.yaml", "  - model:", "  - modle: cnn", "modle is not a group of conf/; did you mean model?"),
     ("conf/config.yaml", "seed:", "sede: 0", "sede is not a key of conf/; did you mean seed?"),
     ("conf/config.yaml", "seed:", "seed: ???", "seed is missing"),
@@ -153,17 +157,20 @@ TYPED = [
     ("optimizer={a: 1}", "optimizer.a is not a key of conf/; did you mean optimizer?"),
     ("~optimizer.lrr", "optimizer.lrr is not a key of conf/; did you mean optimizer.lr?"),
     ("~seed", "seed is missing"),
-    ("model=vgg99", "there is no conf/model/vgg99.yaml, but classic, cnn, lenet"),
-    ("model=cn", "there is no conf/model/cn.yaml, but classic, cnn, lenet; did you mean cnn?"),
+    ("model=vgg99", f"there is no conf/model/vgg99.yaml, but {MODELS}"),
+    ("model=cn", f"there is no conf/model/cn.yaml, but {MODELS}; did you mean cnn?"),
     ("modle=lenet", "modle is not a key of conf/; did you mean model?"),
-    ("model=null", "model must be one of classic, cnn, lenet"),
+    ("model=null", f"model must be one of {MODELS}"),
     ("optimizer=[1]", "optimizer must be one of adam, adamw, sgd"),
     ("training.epochs=[1", "neither group=name nor key=value: no viable alternative at input '[1'"),
     ("training.epochs", "neither group=name nor key=value: Error parsing override 'training.epochs' missing EQUAL at '<EOF>'"),
     ("augmentation.transforms=[]", "Cannot merge DictConfig with ListConfig"),
     ("seed=${no.where}", "an interpolation refers to nothing: Interpolation key 'no.where' not found"),
     ("training.epochs=null", "training.epochs must be a whole number, but it is null"),
-    ("resize.size=4", "resize.size must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it are too small"),
+    (
+        "resize.size=4",
+        "resize.size must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it are smaller than its 2x2",
+    ),
     ("+hydra.callbacks.a._target_=os.system", "Hydra would run what this names; no callback is allowed"),
 ]
 
@@ -173,7 +180,7 @@ BY_HAND = [
     ("optimizer.lrr", 0, "optimizer.lrr is not a key of conf/; did you mean optimizer.lr?"),
     ("training.epochs", "many", 'training.epochs must be a whole number, but it is "many"'),
     ("training.epoch", 3, "training.epoch is not a key of conf/; did you mean training.epochs?"),
-    ("model.name", "vgg99", "there is no conf/model/vgg99.yaml, but classic, cnn, lenet"),
+    ("model.name", "vgg99", f"there is no conf/model/vgg99.yaml, but {MODELS}"),
     ("model._target_", "torch.load", f"model._target_ {ALLOWED}; got 'torch.load'. Nothing was imported"),
     ("dataset.split.test", 1.5, "dataset.split.test must be a share from 0 to below 1, but it is 1.5"),
     ("seed", -1, "seed must be 0 to 4294967295, but it is -1"),
@@ -205,7 +212,7 @@ WHOLE = [
     (LOCAL, HEAD + "seed: 1\ntrainig: {epochs: 3}\n", 3, "trainig.epochs is not a key of conf/; did you mean training.epochs?"),
     (LOCAL, HEAD + "\noptimizer:\n  # slower\n  lr: 0\n", 5, "optimizer.lr must be a number above 0, but it is 0"),
     (LOCAL, HEAD + "optimizer: 3\n", 2, "optimizer must be a mapping, but it is 3"),
-    (LOCAL, HEAD + "defaults:\n  - override /model: vgg99\n", 3, "there is no conf/model/vgg99.yaml, but classic, cnn, lenet"),
+    (LOCAL, HEAD + "defaults:\n  - override /model: vgg99\n", 3, f"there is no conf/model/vgg99.yaml, but {MODELS}"),
     (LOCAL, HEAD + "defaults:\n  - override /modle: cnn\n", 3, "modle is not a group of conf/; did you mean model?"),
     (LOCAL, HEAD + "defaults:\n  - model: cnn\n", 3, "local/model is not a group of conf/; write `override /model: cnn`"),
     (LOCAL, HEAD + "seed: ${training.epochs}${seed}\n", 2, "an interpolation refers to nothing: Recursive interpolation detected"),

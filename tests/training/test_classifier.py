@@ -6,15 +6,16 @@ from lightning import Trainer
 from torch import nn
 
 from pipeline.dataset.manifest import Manifest
+from pipeline.model.blocks import CappedConv2d
 from pipeline.training.classifier import Classifier
 
 
-def classifier(manifest: Manifest, network: nn.Module | None = None, seed: int = 0) -> Classifier:
+def classifier(manifest: Manifest, network: nn.Module | None = None, seed: int = 0, rate: float = 0.1) -> Classifier:
     return Classifier(
         network or nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
         manifest,
         nn.CrossEntropyLoss(),
-        lambda parameters: torch.optim.SGD(parameters, 0.1),
+        lambda parameters: torch.optim.SGD(parameters, rate),
         lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2),
         seed,
         divergence=10,
@@ -101,3 +102,68 @@ def test_dropout_draws_by_seed_and_step_alone(manifest: Manifest) -> None:
 
     assert torch.equal(weights(3, before=0), weights(3, before=11))
     assert not torch.equal(weights(3, before=0), weights(4, before=0))
+
+
+class TwoHeads(nn.Module):
+    """In training the scores and those of two auxiliary heads, as GoogLeNet."""
+
+    auxiliary_weight = 0.3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.main, self.first, self.second = (nn.Linear(64, 3) for _ in range(3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        values = images.flatten(1)
+        return (self.main(values), self.first(values), self.second(values)) if self.training else self.main(values)
+
+
+def logged(module: Classifier) -> dict[str, torch.Tensor]:
+    """Return what the module logs, as it comes; there is no trainer to log to."""
+    metrics: dict[str, torch.Tensor] = {}
+    module.log_dict = lambda values, **_: metrics.update(values)  # type: ignore[method-assign, assignment]
+    return metrics
+
+
+def test_auxiliary_heads_add_their_losses_by_their_weight_in_training_alone(manifest: Manifest) -> None:
+    module = classifier(manifest, TwoHeads())
+    metrics = logged(module)
+    images, labels = batch()
+    main, first, second = (nn.functional.cross_entropy(scores, labels) for scores in module(images))
+    torch.testing.assert_close(module.step((images, labels), "train"), main + 0.3 * (first + second))
+    module.eval()
+    torch.testing.assert_close(module.step((images, labels), "validation"), main)
+    torch.testing.assert_close(metrics["train/loss"], metrics["validation/loss"])  # both of the main scores
+
+
+def test_accuracy_is_that_of_the_main_scores(manifest: Manifest) -> None:
+    network = TwoHeads()
+    for layer, answer in ((network.main, 1), (network.first, 0), (network.second, 2)):
+        nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            layer.bias.copy_(torch.eye(3)[answer])
+    module = classifier(manifest, network)
+    metrics = logged(module)
+    module.step((batch()[0], torch.tensor([1, 1, 1, 1, 0, 2])), "train")
+    assert metrics["train/accuracy"].item() == pytest.approx(4 / 6)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
+def test_auxiliary_heads_learn(manifest: Manifest) -> None:
+    network = TwoHeads()
+    before = [layer.weight.detach().clone() for layer in (network.main, network.first, network.second)]
+    trained(classifier(manifest, network), epochs=1)
+    assert all(not torch.equal(layer.weight, old) for layer, old in zip(network.children(), before, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
+def test_filters_with_a_constraint_keep_to_it_after_every_step(manifest: Manifest) -> None:
+    torch.manual_seed(0)
+    capped, free = CappedConv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+    trained(classifier(manifest, nn.Sequential(capped, nn.ReLU(), free, nn.Flatten(), nn.Linear(64, 3)), rate=5.0), epochs=1)
+    assert rms(capped).max() <= capped.max_rms + 1e-6
+    assert rms(free).max() > capped.max_rms  # so the rate is one that needs holding back
+
+
+def rms(convolution: nn.Conv2d) -> torch.Tensor:
+    return convolution.weight.square().mean(dim=(1, 2, 3)).sqrt()

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from pipeline.config.errors import ConfigError
-from pipeline.config.schema import Config, Dataset, Sources
+from pipeline.config.places import OUTS
+from pipeline.config.schema import Config, Dataset, Sources, Weights
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # stands for where images lie that no official split claims
@@ -20,6 +22,7 @@ def check_clashes(cfg: Config) -> None:
         *_shares(cfg.dataset),
         *_folds(cfg.dataset),
         *_input(cfg),
+        *_weights(cfg.weights),
     ]:
         raise ConfigError(f"{key} {words}", key)
 
@@ -66,8 +69,9 @@ def _splits(dataset: Dataset) -> Iterator[tuple[str, str]]:
     for name in dataset.splits:
         if name not in SPLITS:
             yield f"dataset.splits.{name}", f"must be one of {', '.join(SPLITS)}, or {ALL} alone"
-    if "train" not in dataset.splits:
-        yield "dataset.splits", "names no train, so there are no images to train on"
+    for name in ("train", "test"):  # validation is drawn from train where it is not named
+        if name not in dataset.splits:
+            yield "dataset.splits", f"names no {name}, so there are no images to {name} on: name them, or draw all splits by {{{ALL}: …}}"
     for where in _twice(list(dataset.splits.values())):
         both = [name for name, place in dataset.splits.items() if place == where]
         yield f"dataset.splits.{both[1]}", f"is {where}, as dataset.splits.{both[0]} is: the same images can't be both"
@@ -100,6 +104,15 @@ def _folds(dataset: Dataset) -> Iterator[tuple[str, str]]:
 def _input(cfg: Config) -> Iterator[tuple[str, str]]:
     if cfg.training.input and cfg.training.input > cfg.resize.size:
         yield "training.input", f"is {cfg.training.input} pixels, more than the resize.size={cfg.resize.size} that images are stored at"
+
+
+def _weights(weights: Weights) -> Iterator[tuple[str, str]]:
+    if weights.source is None and weights.names:
+        yield "weights.source", f"is null, and weights={weights.name} begins with a file's: give its path or URL, or choose weights=none"
+    if weights.source and weights.names is None:
+        yield "weights.names", "is null, so nobody knows whose names of layers weights.source has: give ours, torchvision or timm"
+    if weights.source and PurePath(weights.source) == PurePath(OUTS["bundle"]):
+        yield "weights.source", f"is {weights.source}, which training itself writes: copy it, cp -r bundle start, and name the copy"
 
 
 def _twice(names: list[str]) -> list[str]:

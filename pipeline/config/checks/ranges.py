@@ -47,6 +47,8 @@ def all_like(pattern: str, words: str) -> Rule:
 
 SCHEMES = "https, http, s3, gs, file or package"
 ADDRESS = r"(?:https?|s3|gs|file|package)://.+|\.{0,2}/.+"
+FILE = r"(?:https?|s3|gs|file|package)://.+/[^/?]+(?:\?.*)?|(?!\w+://).*[^\s/].*"
+LAYER = r"\w+(?:\.\w+)*"
 INSIDE = r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+"
 
 # A * stands for what people name themselves. Layers and transforms have ranges of their own, which their classes know.
@@ -84,6 +86,10 @@ RULES: dict[str, Rule] = {
     "resize.method": one_of("stretch", "letterbox", "crop"),
     "resize.on_bad": one_of("skip", "stop"),
     "resize.max_refused": share(),
+    "weights.source": like(FILE, f"a path, or a file's URL that begins with {SCHEMES}"),
+    "weights.sha256": like(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints them"),
+    "weights.names": one_of("ours", "torchvision", "timm"),
+    "weights.freeze": all_like(LAYER, "names of layers such as conv1 or layer1.0"),
     "augmentation.transforms.*.p": between(0, 1),
     "optimizer.lr": above(0),
     "optimizer.momentum": share(),
@@ -94,6 +100,9 @@ RULES: dict[str, Rule] = {
     "scheduler.gamma": above(0),
     "scheduler.factor": between(0, 1),
     "loss.label_smoothing": between(0, 1),
+    "loss.gamma": at_least(0),
+    "loss.p": between(1, 2),
+    "loss.margin": above(0),
     "training.batch_size": at_least(1),
     "training.patience": at_least(1),
     "training.divergence": above(1),

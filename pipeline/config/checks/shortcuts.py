@@ -48,7 +48,7 @@ def without_compiler() -> Iterator[None]:
         return function
 
     stand_in = ModuleType("torch._dynamo")
-    vars(stand_in).update(disable=disable, __path__=[])
+    vars(stand_in).update(disable=disable, graph_break=lambda: None, __path__=[])
     sys.modules["torch._dynamo"] = stand_in
     try:
         yield

@@ -75,7 +75,7 @@ def _network(params: Tree) -> tuple[Any, int]:
         smallest = smallest_size(lambda size: _works(params, size), size)
         if smallest is None:
             raise
-        reason = str(error).partition("refused its options: ")[2] or str(error)
+        reason = " ".join(str(error.__cause__ or error).split())  # the layer and what is too small for it
         raise ConfigError(f"{key} must be at least {smallest} for this network, but it is {size}: {reason}", key) from error
 
 
@@ -106,9 +106,9 @@ def _works(params: Tree, size: int) -> bool:
 
 
 def _network_for(params: Tree, size: int) -> tuple[Any, int]:
-    """Return network and number of classes; where the data decides that, it is two or what the network is made for."""
+    """Return network and number of classes; where the data decides that, it is two, what the network's layers say, or ten digits."""
     classes = params["dataset"]["classes"]
-    numbers = [len(classes)] if classes else [2, *(units for key, units in leaves(params["model"]) if key.endswith(".units"))]
+    numbers = [len(classes)] if classes else [2, *(units for key, units in leaves(params["model"]) if key.endswith(".units")), 10]
     refusals = []
     for number in numbers:
         try:
@@ -132,14 +132,22 @@ def _network_of(params: Tree, size: int, classes: int) -> Any:
 
 
 def _scores_shape(network: Any, channels: int, size: int) -> Any:
-    """Return the shape of the scores of no image at all, which computes nothing."""
+    """Return the shape of the scores of no image at all, which computes nothing. Raises ValueError naming the layer that refuses it."""
     import torch
 
-    with torch.no_grad():
-        try:
-            return network(torch.empty(0, channels, size, size)).shape
-        except Exception:  # some can't do with none: two images on the meta device, whose first use takes a second
-            return network.to("meta")(torch.empty(2, channels, size, size, device="meta")).shape
+    entered: list[str] = []
+    hooks = [layer.register_forward_pre_hook(lambda *_, name=name: entered.append(name)) for name, layer in network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            try:
+                return network(torch.empty(0, channels, size, size)).shape
+            except Exception:  # some can't do with none: two images on the meta device, whose first use takes a second
+                return network.to("meta")(torch.empty(2, channels, size, size, device="meta")).shape
+    except Exception as error:
+        raise ValueError(f"{entered[-1]}: {error}" if entered else str(error)) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def try_transforms(params: Tree) -> None:

@@ -29,7 +29,9 @@ def params(composed: Compose) -> Tree:
         ({"take": {"cat": "cats", "dog": "dog"}, "classes": ["cat", "dog"]}, "take.cat is cats, which dataset.classes does not name"),
         ({"splits": {"train": "a", "val": "b"}}, "splits.val must be one of train, validation, test, or all alone"),
         ({"splits": {"all": "a", "test": "b"}}, "splits.all means that the splits are drawn, so no other can stand beside it"),
-        ({"splits": {"test": "b"}}, "splits names no train, so there are no images to train on"),
+        ({"splits": {"test": "b"}}, "splits names no train, so there are no images to train on: name them, or draw all splits by {all: …}"),
+        ({"splits": {"train": "a"}}, "splits names no test, so there are no images to test on: name them, or draw all splits by {all: …}"),
+        ({"splits": {"train": "a", "validation": "b"}}, "splits names no test, so there are no images to test on"),
         ({"splits": {"train": "a", "test": "a"}}, "splits.test is a, as dataset.splits.train is: the same images can't be both"),
         ({"split.validation": 0}, "split.validation is 0 and dataset.splits names no validation, so no images are left for it;"),
         ({"split.test": 0}, "split.test is 0 and dataset.splits names no test, so no images are left for it; give a share above 0"),
@@ -77,3 +79,35 @@ def test_a_network_can_t_see_more_than_is_stored(params: Tree) -> None:
     with pytest.raises(ConfigError, match=r"training.input is 33 pixels, more than the resize.size=32 that images are stored at") as caught:
         check_clashes(parse(params))
     assert caught.value.key == "training.input"
+
+
+SOURCE = {"name": "torchvision", "source": "a.pth", "names": "torchvision"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {**SOURCE, "source": None},
+            "weights.source is null, and weights=torchvision begins with a file's: give its path or URL, or choose weights=none",
+        ),
+        (
+            {**SOURCE, "names": None},
+            "weights.names is null, so nobody knows whose names of layers weights.source has: give ours, torchvision or timm",
+        ),
+        (
+            {**SOURCE, "source": "./bundle/"},
+            "weights.source is ./bundle/, which training itself writes: copy it, cp -r bundle start, and name the copy",
+        ),
+    ],
+)
+def test_weights_that_nothing_can_be_read_from_are_refused(changes: dict[str, Any], message: str, params: Tree) -> None:
+    params["weights"] |= changes
+    with pytest.raises(ConfigError) as caught:
+        check_clashes(parse(params))
+    assert str(caught.value) == message
+
+
+def test_weights_of_a_named_source_pass_also_before_their_sha256_is_known(params: Tree) -> None:
+    params["weights"] |= SOURCE
+    check_clashes(parse(params))

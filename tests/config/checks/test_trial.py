@@ -15,7 +15,7 @@ from pipeline.config.composition import Tree, put, resolved
 from pipeline.config.errors import ConfigError
 from tests.conftest import Compose
 from tests.project import ROOT
-from tests.samples import option_files
+from tests.samples import TWO_CLASSES, option_files
 
 TURN = {"_target_": "albumentations.Rotate"}
 
@@ -35,7 +35,8 @@ def refused(params: Tree, **changes: Any) -> ConfigError:
 
 @pytest.mark.parametrize(("group", "option"), option_files())
 def test_every_option_of_conf_can_be_built(group: str, option: str, composed: Compose) -> None:
-    try_out(resolved(composed(f"{group}={option}")), {})
+    data = "cats_vs_dogs" if option in TWO_CLASSES else "digits"
+    try_out(resolved(composed(f"dataset={data}", f"{group}={option}")), {})
 
 
 def test_an_image_size_that_shrinks_to_nothing_is_refused_with_the_layer_and_the_smallest_that_works(params: Tree) -> None:
@@ -49,7 +50,38 @@ def test_an_image_size_that_shrinks_to_nothing_is_refused_with_the_layer_and_the
 def test_the_smallest_size_of_lenet_is_found_too(params: Tree, composed: Compose) -> None:
     params["model"] = resolved(composed("model=lenet"))["model"]
     error = refused(params, **{"resize.size": 15})
-    assert str(error).startswith("resize.size must be at least 16 for this network, but it is 15: 15x15 images shrink to nothing")
+    assert str(error).startswith("resize.size must be at least 16 for this network, but it is 15: s4: the 1x1 maps before it are smaller")
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "smallest", "reason"),
+    [
+        ("lenet", 8, 16, "c3: the 2x2 maps before it are smaller than its 5x5 window"),
+        ("vgg16", 8, 28, "pool4: the 1x1 maps before it are smaller than its 2x2 window"),
+    ],
+)
+def test_the_refusal_ends_with_the_layer_and_what_is_too_small_for_it(
+    model: str, size: int, smallest: int, reason: str, params: Tree, composed: Compose
+) -> None:
+    params["model"] = resolved(composed(f"model={model}"))["model"]
+    error = refused(params, **{"resize.size": size})
+    assert str(error) == f"resize.size must be at least {smallest} for this network, but it is {size}: {reason}"
+
+
+def test_the_layer_is_named_also_where_the_network_itself_says_nothing(params: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(nn.Module):
+        def __init__(self, in_channels: int, num_classes: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(in_channels, num_classes, 5)
+            self.pool1 = nn.MaxPool2d(4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.pool1(self.conv1(images)).mean(dim=(2, 3))
+
+    monkeypatch.setattr("pipeline.model.lenet.LeNet", Plain)
+    params["model"] = {"_target_": "pipeline.model.lenet.LeNet"}
+    error = refused(params, **{"resize.size": 5})
+    assert str(error).startswith("resize.size must be at least 8 for this network, but it is 5: pool1: Given input size: (10x1x1)")
 
 
 def test_what_the_network_sees_decides_and_not_what_is_stored(params: Tree) -> None:

@@ -1,0 +1,72 @@
+"""What a training would be, before it begins: python -m pipeline.command.check model=vgg16 resize.size=64 …
+
+Takes every override that a training takes. The run's folder gets the table, layers.txt, and the figure, network.png."""
+
+from dataclasses import dataclass
+
+from pipeline.config.entry import entry
+from pipeline.config.places import Places
+from pipeline.config.schema import Config
+
+CLASSES = 10  # assumed where neither the config nor prepared images name them
+IMAGES = 10_000  # of an epoch, where there are no prepared images
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known of the images."""
+
+    classes: int
+    train: int  # images
+    validation: int
+    note: str  # what is assumed, "" where nothing is
+
+
+@entry
+def main(cfg: Config, places: Places) -> None:
+    """Print the network layer by layer, what its sizes bring with them, and what memory and time a training takes."""
+    import torch
+    from torch import nn
+
+    from pipeline.analysis.figures.network import network_figure
+    from pipeline.analysis.layer_table import layer_table
+    from pipeline.command.speed import estimate, measured
+    from pipeline.config.build import build
+    from pipeline.config.checks.shortcuts import without_compiler
+    from pipeline.training.layers import summary_of
+    from pipeline.weights.start import freeze
+
+    torch.set_num_threads(cfg.training.threads)
+    torch.manual_seed(cfg.seed)
+    data = _data(cfg, places)
+    channels, side = cfg.dataset.channels, cfg.training.input or cfg.resize.size
+    network = build("model", cfg.model, nn.Module, in_channels=channels, num_classes=data.classes, image_size=side)
+    freeze(network, cfg.weights.freeze)
+    with without_compiler():
+        summary = summary_of(network, cfg.optimizer, channels, side)
+        table = layer_table(summary, cfg.training.batch_size)
+        print(table + data.note, flush=True)
+        for line in estimate(cfg, measured(cfg, network, data.classes), data.train, data.validation):
+            print(line)
+    folder = places.live or places.home
+    (folder / "layers.txt").write_text(table)
+    network_figure(folder / "network.png", cfg.model["name"], summary)
+    print(f"the network as a figure: {places.show(folder / 'network.png')}")
+
+
+def _data(cfg: Config, places: Places) -> Data:
+    from pipeline.config.errors import DataError
+    from pipeline.dataset.manifest import Manifest
+
+    try:
+        manifest = Manifest.read(places.source("prepared"))
+        manifest.require(cfg)
+    except DataError:
+        named = cfg.dataset.classes
+        assumed = f"{IMAGES:,} images are assumed" if named else f"{CLASSES} classes and {IMAGES:,} images are assumed"
+        return Data(len(named) if named else CLASSES, IMAGES, 0, f"note: no images are prepared for this config; {assumed}\n")
+    return Data(len(manifest.classes), manifest.images("train"), manifest.images("validation"), "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""VGG: 3x3 convolutions in blocks, each block ended by a pooling; with batch norm where that is asked for.
+
+Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", arXiv:1409.1556, table 1 (A, B, D, E)."""
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from pipeline.model.blocks import fully_connected
+from pipeline.model.first_values import he, normal, set_first_values
+from pipeline.model.forms import FRAMED, PAPER, chosen_form, frame, frame_note, small_form_note
+from pipeline.model.tracing import output_shape
+
+
+class VGG(nn.Sequential):
+    """(B, C, H, W) -> (B, num_classes): convolutions conv1_1, conv1_2 …, poolings pool1 …, fully connected layers fc6, fc7, fc8.
+
+    filters: of each block. convolutions: how many each block has. The paper's form has maps of 112, 56, 28, 14, 7 at 224x224;
+    the small form ends with the mean of each map and one linear layer; images of 28 to 31 pixels get a border for five poolings.
+    First values: the paper copied its deep networks' from a shallow one, as N(0, 0.01) does not train them (section 3.1);
+    here convolutions have He's, which do; linear layers N(0, 0.01), biases 0. Raises TooSmallError where maps shrink to nothing."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        form: str,
+        filters: Sequence[int],
+        convolutions: Sequence[int],
+        batch_norm: bool,
+        units: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        if len(filters) != len(convolutions):
+            raise ValueError(
+                f"filters has {len(filters)} blocks and convolutions has {len(convolutions)}; they need a number for each block"
+            )
+        is_paper = chosen_form(form, image_size) == PAPER
+        self.notes: list[str] = []
+        if image_size in FRAMED:
+            self.add_module("frame", frame(image_size))
+            self.notes.append(frame_note(image_size))
+        channels = in_channels
+        for block, (width, count) in enumerate(zip(filters, convolutions, strict=True), 1):
+            for number in range(1, count + 1):
+                self._add_convolution(f"{block}_{number}", channels, width, batch_norm)
+                channels = width
+            self.add_module(f"pool{block}", nn.MaxPool2d(2))
+        if not is_paper:
+            self.add_module("average", nn.AdaptiveAvgPool2d(1))
+            self.notes.append(small_form_note(image_size, "one linear layer on the mean of each map in place of fc6, fc7 and fc8"))
+        set_first_values(self, he)
+        inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
+        head = fully_connected(inputs, units, num_classes, dropout) if is_paper else _small_head(inputs, num_classes)
+        for name, layer in head.items():
+            set_first_values(layer, normal)
+            self.add_module(name, layer)
+
+    def _add_convolution(self, number: str, channels: int, filters: int, batch_norm: bool) -> None:
+        self.add_module(f"conv{number}", nn.Conv2d(channels, filters, 3, padding=1))
+        if batch_norm:
+            self.add_module(f"bn{number}", nn.BatchNorm2d(filters))
+        self.add_module(f"relu{number}", nn.ReLU())
+
+
+def _small_head(inputs: int, num_classes: int) -> dict[str, nn.Module]:
+    return {"flatten": nn.Flatten(), "fc": nn.Linear(inputs, num_classes)}

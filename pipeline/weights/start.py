@@ -1,0 +1,143 @@
+"""Let a network begin with the weights that the config names, and take some of its layers out of the training."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import nn
+
+from pipeline.config.errors import ConfigError
+from pipeline.config.schema import Config
+from pipeline.config.urls import without_credentials
+from pipeline.model.first_values import WEIGHTED
+from pipeline.weights.given import Given, Tensors, read_given
+from pipeline.weights.names import in_our_names, notes_of
+
+AUXILIARY = r"aux\w*"  # modules that score during the training alone (GoogLeNet)
+COUNTER = "num_batches_tracked"  # of batch norm; older files have none, and nothing is computed with it
+SHOWN = 3  # tensors that a refusal names
+
+
+def start_from_weights(cfg: Config, network: nn.Module, classes: list[str], root: Path) -> list[str]:
+    """Fill and freeze `network` as `cfg.weights` says; return what was done, in lines to print.
+
+    classes: of the images, index = label. root: as of `read_given`, which says what is raised beside ConfigError for weights
+    that do not fit and for layers to freeze that are not there."""
+    weights, lines = cfg.weights, []
+    if weights.source:
+        given = read_given(weights, cfg.fetch, root)
+        lines.append(f"{cfg.model['name']} begins with the weights of {without_credentials(weights.source)}, sha256 {weights.sha256}")
+        lines += fill(network, given, classes, str(weights.names))
+    if weights.freeze:
+        freeze(network, weights.freeze)
+        learning = _count(parameter for parameter in network.parameters() if parameter.requires_grad)
+        lines.append(f"frozen: {', '.join(weights.freeze)}; {learning:,} of {_count(network.parameters()):,} parameters learn")
+    return lines
+
+
+def fill(network: nn.Module, given: Given, classes: list[str], names: str) -> list[str]:
+    """Put given tensors into the network; return where they were not taken as they are, in lines to print.
+
+    The scores of other classes keep their first values; colour filters are summed over the colours for gray images.
+    Raises ConfigError naming the tensors where something else does not fit."""
+    own = network.state_dict()
+    tensors = in_our_names(given.tensors, network, names)
+    lines = _match_auxiliary(tensors, own) + _match_heads(network, tensors, own, given.classes not in (None, classes))
+    lines += _match_colours(network, tensors, own)
+    _require_fit(network, tensors, own)
+    network.load_state_dict(own | tensors)
+    return lines
+
+
+def freeze(network: nn.Module, prefixes: list[str]) -> None:
+    """Keep layers as they are: no gradient, and evaluation mode, in which batch norm does not follow the batches.
+
+    prefixes: beginnings of names, up to a dot, an underscore or the end: conv1 means conv1, conv1.bn and conv1_2, not conv10.
+    Raises ConfigError for one that no layer has, and where a layer that makes the scores would not learn."""
+    layers = dict(network.named_modules())
+    for prefix in prefixes:
+        found = [name for name in layers if re.match(rf"{re.escape(prefix)}(?=[._]|$)", name)]
+        if not found:
+            raise ConfigError(f"weights.freeze: no layer's name begins with {prefix}{_nearest(prefix, layers)}", "weights.freeze")
+        for name in found:
+            layers[name].eval().requires_grad_(False)
+    for head in _heads(network):
+        if not layers[head].weight.requires_grad:
+            raise ConfigError(f"weights.freeze holds {head}, which makes the scores and has to learn; leave it out", "weights.freeze")
+
+
+def _nearest(prefix: str, layers: Iterable[str]) -> str:
+    names = [name for name in layers if name]
+    near = [name for name in names if name.endswith(f".{prefix}")] + difflib.get_close_matches(prefix, names, n=3, cutoff=0.5)
+    first = [name for name in names if "." not in name]
+    return f"; the nearest are {', '.join(near[:3])}" if near else f"; there are {', '.join(first[:8])}"
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _is_auxiliary(name: str) -> bool:
+    return re.match(rf"{AUXILIARY}\.", name) is not None
+
+
+def _heads(network: nn.Module) -> list[str]:
+    """Return the layers that make scores: the last one with weights, and the last one of each auxiliary module."""
+    last = {}
+    for name, layer in network.named_modules():
+        if isinstance(layer, WEIGHTED):
+            last[name.partition(".")[0] if _is_auxiliary(name) else ""] = name
+    return list(last.values())
+
+
+def _match_auxiliary(tensors: Tensors, own: Tensors) -> list[str]:
+    """Leave out auxiliary modules that the network has not, and leave alone those that the source has not."""
+    theirs, ours = ({name.partition(".")[0] for name in names if _is_auxiliary(name)} for names in (tensors, own))
+    for name in [name for name in tensors if name.partition(".")[0] in theirs - ours]:
+        del tensors[name]
+    tensors.update({name: own[name] for name in own if name.partition(".")[0] in ours - theirs})
+    left = [f"{name}: left out, the network has no such auxiliary scores" for name in sorted(theirs - ours)]
+    return left + [f"{name}: first values, the source has no such auxiliary scores" for name in sorted(ours - theirs)]
+
+
+def _match_heads(network: nn.Module, tensors: Tensors, own: Tensors, other_classes: bool) -> list[str]:
+    """Leave the scores of other classes at their first values; other_classes: their number may be the same."""
+    lines = []
+    for head in _heads(network):
+        weight, mine = tensors.get(f"{head}.weight"), own[f"{head}.weight"]
+        if weight is None or weight.shape[1:] != mine.shape[1:] or (len(weight) == len(mine) and not other_classes):
+            continue
+        tensors.update({name: own[name] for name in own if name.rpartition(".")[0] == head})
+        lines.append(f"{head}: first values for {len(mine)} classes in place of the weights for {len(weight)} others")
+    return lines
+
+
+def _match_colours(network: nn.Module, tensors: Tensors, own: Tensors) -> list[str]:
+    """Sum the first filters over the colours for gray images: so they answer as to the same picture in three equal colours."""
+    first = next((f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)), "")
+    if first not in tensors or (tensors[first].shape[1], own[first].shape[1]) != (3, 1):
+        return []
+    tensors[first] = tensors[first].sum(dim=1, keepdim=True)
+    return [f"{first}: summed over the colours, as the images are gray"]
+
+
+def _require_fit(network: nn.Module, tensors: Tensors, own: Tensors) -> None:
+    missing = [name for name in own if name not in tensors and not name.endswith(COUNTER)]
+    unexpected = [name for name in tensors if name not in own]
+    others = [
+        f"{name} {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    found = {"missing": missing, "that the network has not": unexpected, "of another shape": others}
+    if any(found.values()):
+        words = "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in found.items() if names)
+        raise ConfigError(
+            f"weights.source does not fit the network, tensors: {words}. Choose the model that they are of{notes_of(network)}",
+            "weights.source",
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -1,0 +1,208 @@
+"""The table of a network: its rows, what they add up to, the remarks at the layers, the memory that a training needs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import accumulate
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.profiler import ProfilerActivity, profile
+
+from pipeline.model.memory import kept_for_backward, remembered
+from pipeline.model.rows import Row, Summary, parts
+from pipeline.model.summary import summarise
+from pipeline.model.tracing import TooSmallError
+from tests.conftest import Compose
+from tests.model.measures import on_meta, option
+
+
+def table(network: nn.Module, channels: int = 1, side: int = 32) -> Summary:
+    return summarise(network, channels, side, torch.optim.Adam)
+
+
+def named(**layers: nn.Module) -> nn.Sequential:
+    network = nn.Sequential()
+    for name, layer in layers.items():
+        network.add_module(name, layer)
+    return network
+
+
+def row(summary: Summary, name: str) -> Row:
+    [found] = [row for row in summary.rows if row.name == name]
+    return found
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.relu(self.conv2(self.relu(self.conv1(maps))) + maps)
+
+
+def blocks(count: int) -> nn.Sequential:
+    many = nn.Sequential(*(Block(4) for _ in range(count)))
+    return named(stem=nn.Conv2d(1, 4, 3), norm=nn.BatchNorm2d(4), body=many, flatten=nn.Flatten(), scores=nn.Linear(4 * 30 * 30, 10))
+
+
+def test_a_row_has_a_layers_weights_biases_shape_window_and_computation() -> None:
+    found = row(table(named(conv=nn.Conv2d(4, 6, 3, 2, 1, groups=2, bias=True)), 4, 8), "conv")
+    assert (found.kind, found.output, found.window) == ("convolution", (6, 4, 4), "3×3 stride 2 padding 1 groups 2")
+    assert (found.weights, found.biases, found.macs, found.field, found.step) == (108, 6, 6 * 16 * 2 * 9, 3, 2)
+
+
+def test_a_function_that_a_block_applies_has_a_row_and_a_layer_used_twice_has_its_weights_once() -> None:
+    summary = table(blocks(1))
+    assert [row.kind for row in summary.rows if row.name == "body.0"] == ["addition"]
+    shared = nn.Linear(9, 9)
+    twice = table(nn.Sequential(nn.Flatten(), shared, nn.ReLU(), shared), 1, 3)
+    assert [row.parameters for row in twice.rows] == [0, 90, 0, 0]
+    assert [row.macs for row in twice.rows] == [0, 81, 0, 81]
+
+
+def test_rows_add_up_to_the_networks_parameters_and_multiplications(composed: Compose) -> None:
+    summary = table(on_meta(composed, "resnet20", 32), 3)
+    assert sum(row.parameters for row in summary.rows) == summary.parameters == 269_722
+    assert sum(row.macs for row in summary.rows) == summary.macs == 40_551_040
+
+
+def test_frozen_weights_are_counted_and_not_trained() -> None:
+    network = named(conv=nn.Conv2d(1, 2, 3), norm=nn.BatchNorm2d(2))
+    network[0].requires_grad_(False)
+    summary = table(network)
+    assert (summary.parameters, summary.trainable, summary.buffers) == (24, 4, 5)
+    assert summary.memory(10).gradients == 16
+
+
+def test_the_beginning_that_all_names_share_is_left_out() -> None:
+    summary = table(named(layers=named(conv=nn.Conv2d(1, 2, 3), pool=nn.MaxPool2d(7))))
+    assert [row.name for row in summary.rows] == ["conv", "pool"]
+    assert summary.remarks[0].startswith("pool: ")
+
+
+def test_a_table_comes_back_from_json() -> None:
+    summary = table(blocks(2))
+    assert Summary.from_dict(json.loads(json.dumps(asdict(summary)))) == summary
+
+
+# Remarks
+
+
+def test_rows_that_no_window_reaches_are_told_with_the_nearest_sizes_that_divide_evenly() -> None:
+    network = named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2), pool3=nn.MaxPool2d(2))
+    assert table(network, 1, 31).remarks == (
+        "pool1: no window reaches the last row and column of its 31×31 maps (and so in 2 more); images of 24 or 32 pixels divide evenly",
+    )
+    assert table(network, 1, 32).remarks == ()
+
+
+def test_filters_on_maps_of_one_pixel_are_told_with_the_size_from_which_the_maps_are_larger() -> None:
+    network = named(pool=nn.MaxPool2d(8), conv=nn.Conv2d(1, 2, 3, padding=1), again=nn.Conv2d(2, 2, 3, padding=1))
+    remarks = table(network, 1, 8).remarks
+    assert remarks[0] == (
+        "conv: the maps before it are 1×1, so one weight of its 3×3 meets the image (and so in 1 more); "
+        "from 16 pixels on the maps are larger"
+    )
+    assert not any("1×1" in remark for remark in table(network, 1, 16).remarks)
+
+
+def test_the_first_layer_that_sees_the_whole_image_is_told() -> None:
+    network = named(conv1=nn.Conv2d(1, 2, 5, padding=2), conv2=nn.Conv2d(2, 2, 5, padding=2), conv3=nn.Conv2d(2, 2, 5, padding=2))
+    assert table(network, 1, 8).remarks == ("conv2: from here on a value may depend on the whole image; its field is 9 of 8 pixels",)
+    assert table(network, 1, 13).remarks == ()
+
+
+def test_maps_that_would_reach_zero_are_refused_at_the_layer() -> None:
+    with pytest.raises(TooSmallError, match="pool2: the 1x1 maps before it are smaller than its 2x2 window"):
+        table(named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2)), 1, 3)
+
+
+def test_what_a_network_says_of_itself_is_in_its_table() -> None:
+    network = named(conv=nn.Conv2d(1, 2, 3))
+    network.notes = ["small form"]
+    assert table(network).notes == ("small form",)
+
+
+# Parts
+
+
+def test_layers_that_follow_each_other_are_told_one_by_one_with_what_changes_values_only() -> None:
+    conv, fc = nn.Conv2d(1, 2, 3), nn.Linear(2 * 15 * 15, 3)
+    found = parts(table(named(conv=conv, norm=nn.BatchNorm2d(2), relu=nn.ReLU(), pool=nn.MaxPool2d(2), flat=nn.Flatten(), fc=fc)), 25)
+    assert [(part.name, part.kind, part.output) for part in found] == [
+        ("conv", "convolution 3×3, batch norm, ReLU", (2, 30, 30)),
+        ("pool", "max pooling 2×2 stride 2", (2, 15, 15)),
+        ("fc", "fully connected", (3,)),
+    ]
+    assert found[0].parameters == 20 + 4
+
+
+def test_what_branches_is_told_as_a_block_and_many_blocks_as_one() -> None:
+    summary = table(blocks(3))
+    assert [part.name for part in parts(summary, 25)] == ["stem", "body.0", "body.1", "body.2", "scores"]
+    few = parts(summary, 4)
+    assert [(part.name, part.kind) for part in few[:2]] == [("stem", "convolution 3×3, batch norm"), ("body", "3 × block")]
+    assert sum(part.parameters for part in few) == summary.parameters
+
+
+@pytest.mark.parametrize("name", ["lenet", "vgg16", "googlenet", "resnet18", "resnet152", "densenet121"])
+def test_known_networks_have_25_parts_or_fewer_with_all_their_parameters(name: str, composed: Compose) -> None:
+    channels = 1 if name == "lenet" else 3
+    summary = table(on_meta(composed, name, 32, channels), channels, 32)
+    found = parts(summary, 25)
+    assert 5 < len(found) <= 25
+    assert sum(part.parameters for part in found) == sum(row.parameters for row in summary.rows)
+
+
+# Memory
+
+
+def peak(network: nn.Module, images: Tensor) -> int:
+    """Return the bytes that the first step of Adam takes at most, beside images and weights, by torch's own count of each tensor."""
+    optimizer = torch.optim.Adam(network.parameters())
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        network(images).sum().backward()
+        optimizer.step()
+    events = profiled.profiler.kineto_results.events()
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    return max(accumulate(change for _, change in changes))
+
+
+@pytest.mark.parametrize(("name", "channels"), [("lenet", 1), ("resnet20", 3)])
+def test_memory_is_what_a_training_step_is_seen_to_use(name: str, channels: int, composed: Compose) -> None:
+    batch, side = 64, 32
+    network = option(composed, name, side, channels)
+    estimated = table(network, channels, side).memory(batch)
+    images = torch.zeros(batch, channels, side, side)
+    assert peak(network, images) == pytest.approx(estimated.whole - estimated.weights - images.nbytes, rel=0.15)
+
+
+def test_what_batch_norm_keeps_is_counted_and_their_statistics_stay() -> None:
+    conv, norm = nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)
+    maps = 2 * 8 * 8 * 4  # bytes
+    image = maps // 2
+    assert kept_for_backward(named(conv=conv), 1, 8) == 2 * image  # the filters' gradient needs the image
+    network = named(conv=conv, norm=norm, relu=nn.ReLU())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert kept_for_backward(network, 1, 8) == image + maps + maps + maps  # the norm's input, ReLU's output, a gradient
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        (lambda weights: torch.optim.SGD(weights, lr=0.1), 0),
+        (lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9), 1),
+        (torch.optim.Adam, 2),
+        (torch.optim.AdamW, 2),
+        (lambda weights: torch.optim.Adam(weights, amsgrad=True), 3),
+    ],
+)
+def test_an_optimizer_is_asked_what_it_remembers_of_each_weight(make: Callable[..., Optimizer], values: int) -> None:
+    assert remembered(make) == values

@@ -1,0 +1,122 @@
+"""The check command: what it tells of a training that has not begun, and what it refuses."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.command.check import CLASSES, IMAGES, _data
+from pipeline.command.speed import Speed, estimate, measured
+from pipeline.config.places import Places
+from pipeline.config.schema import Config
+from tests.conftest import MakeConfig
+from tests.project import ROOT, Project, Ran
+
+IMAGE = 1 / 100  # seconds that no image takes
+
+
+def check(folder: Path, *overrides: str) -> Ran:
+    return Project(ROOT).run("python", "-m", "pipeline.command.check", *overrides, f"hydra.run.dir={folder}")
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    folder = tmp_path_factory.mktemp("check") / "run"
+    return folder, check(folder, "model=lenet", "dataset=folder", "dataset.channels=1", "resize.size=33", "augmentation=none")
+
+
+def test_it_prints_layers_totals_memory_remarks_assumptions_and_time(checked: tuple[Path, Ran]) -> None:
+    _, ran = checked
+    assert ran.code == 0
+    for words in (
+        r"^image +1×33×33 +1 +1$",
+        r"convolution +6×29×29 +5×5 +150 +6 +126,150 +5 +1$",
+        r"^[\d,]+ parameters, all trained; 0 buffer values; [\d,]+ MACs an image$",
+        r"^a training step of 32 images needs [\d.]+ MiB: weights [\d.]+, gradients [\d.]+, optimizer [\d.]+, activations [\d.]+$",
+        r"^remark: \w+: no window reaches the last row and column of its 29×29 maps; images of 32 or 36 pixels divide evenly$",
+        rf"^note: no images are prepared for this config; {CLASSES} classes and {IMAGES:,} images are assumed$",
+        r"^[\d,]+ images/s in training on 1 thread",
+        rf"^an epoch of {IMAGES:,} images takes .*, 30 epochs .*",
+    ):
+        assert re.search(words, ran.output, re.MULTILINE), (words, ran.output)
+
+
+def test_it_leaves_the_table_and_the_figure_in_the_runs_folder(checked: tuple[Path, Ran]) -> None:
+    folder, ran = checked
+    assert f"the network as a figure: {folder / 'network.png'}" in ran.output
+    assert (folder / "layers.txt").read_text() in ran.output
+    with Image.open(folder / "network.png") as picture:
+        assert picture.width > picture.height > 200
+
+
+def test_images_that_are_too_small_are_refused_at_the_layer_with_the_smallest_size(tmp_path: Path) -> None:
+    ran = check(tmp_path / "run", "resize.size=4")
+    assert ran.code == 78
+    words = r"resize.size must be at least 8 for this network, but it is 4: layers.pool3: the 1x1 maps before it are smaller than its 2x2"
+    assert words in ran.output
+    assert len(ran.output.splitlines()) == 1
+
+
+def test_prepared_images_say_how_many_classes_and_images_there_are(cfg: Config, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "prepared").symlink_to(prepared)
+    found = _data(cfg, Places(tmp_path))
+    assert (found.classes, found.train, found.validation, found.note) == (3, 12, 9, "")
+
+
+def test_other_prepared_images_say_nothing_and_the_config_may(cfg: Config, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "prepared").symlink_to(prepared)
+    cfg.resize.size = 9
+    found = _data(cfg, Places(tmp_path))
+    assert (found.classes, found.train, found.note) == (
+        3,
+        IMAGES,
+        f"note: no images are prepared for this config; {IMAGES:,} images are assumed\n",
+    )
+
+
+@pytest.mark.parametrize("changes", [["augmentation=shift"], ["training.input=8", "augmentation=none"]])
+def test_steps_are_measured_at_the_configured_batch_size_with_the_augmentation(changes: list[str], config: MakeConfig) -> None:
+    cfg = config("dataset=mnist", "resize.size=12", "training.batch_size=16", *changes)
+    network = nn.Sequential(nn.Flatten(), nn.Linear((cfg.training.input or 12) ** 2, 3))
+    speed = measured(cfg, network, 3)
+    assert speed.batch == 16
+    assert 0 < speed.evaluate < IMAGE
+    assert 0 < speed.train < IMAGE
+    assert speed.augment > 0
+
+
+class Slow(nn.Module):
+    """Takes a tenth of a second for an image in training."""
+
+    auxiliary_weight = 0.3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 3)
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        time.sleep(0.1 * len(images))
+        scores = self.layer(images.flatten(1))
+        return (scores, scores) if self.training else scores
+
+
+def test_where_a_step_takes_long_a_smaller_batch_is_measured_and_it_says_so(config: MakeConfig) -> None:
+    cfg = config("dataset=mnist", "resize.size=8", "augmentation=none")
+    speed = measured(cfg, Slow(), 3)
+    assert speed.batch in (4, 5)
+    assert speed.train == pytest.approx(0.1, rel=0.5)
+    told = next(estimate(cfg, speed, 100, 0))
+    assert told.endswith(f"(measured in batches of {speed.batch}; one of 32 takes too long here for a check)")
+
+
+def test_an_epoch_is_its_training_images_its_augmentation_and_its_validation_images(config: MakeConfig) -> None:
+    cfg = config("training.epochs=10", "training.batch_size=32", "training.threads=2")
+    rate, epoch = estimate(cfg, Speed(32, train=0.003, evaluate=0.001, augment=0.001), 1000, 200)
+    assert rate == "250 images/s in training on 2 threads; augmentation takes 1,000 µs of each image"
+    assert epoch == "an epoch of 1,000 images takes 4.2 s, 10 epochs 0:42 min"
+    cfg.training.workers = 1  # they augment meanwhile
+    assert next(estimate(cfg, Speed(32, 0.003, 0.001, 0.001), 1000, 200)).startswith("333 images/s")
+    assert next(estimate(cfg, Speed(32, 0.003, 0.001, 0.005), 1000, 200)).startswith("200 images/s")

@@ -1,0 +1,84 @@
+"""The pages as a whole: what they are made of, and the ones that are in docs/tour."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.tour.material import Lesson, Material, prepared_photo
+from pipeline.tour.networks import measured, names
+from pipeline.tour.page import stem, write_page
+from pipeline.tour.tour import PAGES, write_tour
+from tests.project import ROOT
+from tests.samples import CONF
+
+TRAINED = ("learning-rate", "filter-count", "first-weights", "choices")  # pages of many small trainings
+QUICK = [index for index, page in enumerate(PAGES) if page.name not in (*TRAINED, "networks")]
+DOCS = ROOT / "docs" / "tour"
+
+
+def test_the_small_trainings_see_no_test_image(lesson: Lesson, prepared: Path) -> None:
+    used = {image.tobytes() for split in ("train", "validation") for image in np.load(prepared / f"{split}.npy")}
+    assert {image.tobytes() for image in lesson.pixels} < used
+    assert (len(lesson.images), len(lesson.held_out)) == (17, 4)
+    assert lesson.about == "17 images of mnist at 8x8 pixels, 3 classes"
+    assert lesson.measured == "Accuracy is that on 4 others; none of them are test images."
+
+
+def test_the_photo_is_the_first_training_image(prepared: Path) -> None:
+    photo = prepared_photo(prepared)
+    assert photo.image.tobytes() == np.load(prepared / "train.npy")[0].tobytes()
+    assert photo.about == "The image is the first training image of mnist, of class top."
+
+
+@pytest.mark.parametrize("index", QUICK, ids=lambda index: PAGES[index].name)
+def test_each_page_is_made_of_ones_own_images(index: int, material: Material, tmp_path: Path) -> None:
+    write_page(tmp_path, PAGES, index, material)
+    text = (tmp_path / f"{stem(index, PAGES[index])}.md").read_text()
+    pictures = {path.name for path in tmp_path.glob("*.png") if not path.name.startswith("thumbnail")}
+    assert pictures == set(re.findall(r"!\[.*?\]\((.*?)\)", text))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs", "field"),
+    [("lenet", 63_802, 418_600, 16), ("keras", 438_842, 66_150_080, 6), ("classic", 69_610, None, 12), ("alexnet", 60_965_224, None, 195)],
+)
+def test_the_networks_figures_are_counted_on_the_networks(name: str, parameters: int, macs: int | None, field: int) -> None:
+    found = measured(CONF, name)
+    assert (found.parameters, found.field) == (parameters, field)
+    assert macs in (None, found.macs)
+
+
+def test_googlenet_is_counted_without_its_auxiliary_heads() -> None:
+    assert measured(CONF, "googlenet").parameters == 6_998_552
+
+
+@pytest.mark.slow
+def test_every_network_of_conf_has_a_row() -> None:
+    assert all(measured(CONF, name).parameters > 0 for name in names(CONF))
+
+
+@pytest.mark.slow
+def test_the_whole_tour_is_made(material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tour(tmp_path, material)
+    assert "17 of 17: Where the tutorials err" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("*.md"))) == len(PAGES) + 1
+    for path in tmp_path.glob("*.md"):
+        assert_links_lead_somewhere(path)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def test_links_of_the_pages_in_docs_lead_somewhere(path: Path) -> None:
+    assert_links_lead_somewhere(path)
+
+
+def test_the_pages_in_docs_are_small() -> None:
+    sizes = [path.stat().st_size for path in DOCS.glob("*.png")]
+    assert max(sizes) < 150_000
+    assert sum(sizes) < 4_000_000
+
+
+def assert_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)]*)\)", path.read_text()):
+        assert link.startswith("https://") or (path.parent / link).exists(), f"{path.name}: {link}"
