@@ -8,7 +8,7 @@ from pipeline.config.checks.kinds import shown
 from pipeline.config.composition import Tree, get, put, resolved
 from pipeline.config.errors import ConfigError
 from tests.conftest import Compose
-from tests.samples import option_files, options
+from tests.samples import TWO_CLASSES, option_files, options
 
 # What an option has to be given by its user.
 TO_GIVE = {("weights", option): ["weights.source=start"] for option in options("weights") if option != "none"}
@@ -26,7 +26,8 @@ def params(base: Tree) -> Tree:
 
 @pytest.mark.parametrize(("group", "option"), option_files())
 def test_every_option_of_conf_passes(group: str, option: str, composed: Compose) -> None:
-    tree = composed(f"{group}={option}", *TO_GIVE.get((group, option), []))
+    data = "cats_vs_dogs" if option in TWO_CLASSES else "digits"
+    tree = composed(f"dataset={data}", f"{group}={option}", *TO_GIVE.get((group, option), []))
     assert check(tree, tree) == resolved(tree)
 
 
