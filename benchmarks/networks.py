@@ -43,7 +43,7 @@ def few(*overrides: str) -> Training:
 
 TRAININGS = {
     "lenet": Training("MNIST", ("experiment=mnist",), 0.990),
-    "lenet5": Training("MNIST", ("experiment=mnist_lenet5",), 0.988),
+    "lenet5": Training("MNIST", ("experiment=mnist", "model=lenet5", "augmentation=none"), 0.988),
     "classic": Training("Fashion-MNIST", ("experiment=fashion_mnist_classic",), 0.915),
     "keras": Training("cats and dogs, 300x300", ("experiment=cats_dogs_keras",)),
     "alexnet": few("model=alexnet", "training.epochs=5", "optimizer.lr=0.001"),

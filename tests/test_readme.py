@@ -25,5 +25,5 @@ def test_every_link_and_picture_exists() -> None:
 
 
 def test_every_recipe_and_group_choice_that_it_names_exists() -> None:
-    for group, option in re.findall(r"\b(experiment|dataset|model|augmentation)=([a-z_]+)", README):
+    for group, option in re.findall(r"\b(experiment|dataset|model|augmentation)=([a-z_0-9]+)", README):
         assert (ROOT / "conf" / group / f"{option}.yaml").exists(), f"{group}={option}"

@@ -44,7 +44,10 @@ NATURAL = {
     "densenet121": 224,
 }
 QUICK_ONES = ("cnn", "lenet", "lenet5", "mlp", "resnet20")
-BEGINS_FAR_OFF = {"lenet5": "its scores are minus squared distances of 84 numbers, from -84 down"}
+BEGINS_FAR_OFF = {
+    "lenet5": "its scores are minus squared distances of 84 numbers, from -84 down",
+    "alexnet_one_tower": "biases of 1 in five layers, as in AlexNet, but without the local response norm that damps them: 1.53 ln 10",
+}
 LEARNING_RATE = {"lenet5": 3e-3}  # of Adam, for 12 images; its first weights are small, as the paper has them
 IMAGES, STEPS = 12, 150  # to know by heart, and steps to do it in at most
 
