@@ -12,6 +12,7 @@ from pipeline.dataset.decode import Decoded, Refused, decode
 from pipeline.dataset.items import NO_CLASS, File, Item
 from pipeline.dataset.square import fit, scaled
 
+FEW_BYTES = 2**20  # of a file that is read once for its digest and its pixels; a chunk's are held together
 SIGNATURE = 16  # pixels, height = width, of the gray miniature by which pictures are compared
 
 RECORD = np.dtype(
@@ -28,24 +29,29 @@ RECORD = np.dtype(
 )
 
 
-def content_digest(item: Item) -> str:
-    """Return the sha256 of what the item's pixels are made of."""
+def load(item: Item) -> tuple[str, bytes | None]:
+    """Return the sha256 of what the item's pixels are made of, and its bytes where they are few enough to keep for the decoder."""
     content = item.content
-    if isinstance(content, File):  # never whole in memory: a table of all images is listed too
-        return files.sha256(content.path())
-    return hashlib.sha256(content.tobytes() if isinstance(content, np.ndarray) else content.read_bytes()).hexdigest()
+    if isinstance(content, np.ndarray):
+        return hashlib.sha256(content.tobytes()).hexdigest(), None
+    if isinstance(content, File) and content.path().stat().st_size > FEW_BYTES:
+        return files.sha256(content.path()), None  # never whole in memory: a table of all images is listed too
+    data = content.read_bytes()
+    return hashlib.sha256(data).hexdigest(), data if len(data) <= FEW_BYTES else None
 
 
 def prepare(
-    item: Item, sha256: str, how: Decode, channels: int, size: int, method: str
+    item: Item, sha256: str, data: bytes | None, how: Decode, channels: int, size: int, method: str
 ) -> tuple[NDArray[np.void], NDArray[np.uint8] | str]:
-    """Return the record () of one image, and its pixels (size, size, channels) or the reason why it can't be used."""
+    """Return the record () of one image, and its pixels (size, size, channels) or the reason why it can't be used.
+
+    sha256, data: what `load` gave."""
     record = np.zeros((), RECORD)
     record["sha256"] = sha256.encode()
     if item.label == NO_CLASS:
         return record, item.why
     try:
-        found = _decoded(item, how, channels, size)
+        found = _decoded(item, data, how, channels, size)
     except Refused as reason:
         return record, str(reason)
     image = fit(found.pixels, size, method, found.extent)
@@ -55,12 +61,12 @@ def prepare(
     return record, image
 
 
-def _decoded(item: Item, how: Decode, channels: int, size: int) -> Decoded:
+def _decoded(item: Item, data: bytes | None, how: Decode, channels: int, size: int) -> Decoded:
     """Return the item's picture, decoded or as it stands in a packed file. Raises Refused."""
     if isinstance(item.content, np.ndarray):
         height, width = item.content.shape[:2]
         return Decoded(_in_channels(item.content.reshape(height, width, -1), channels), width, height, 1, "", 1)
-    return decode(item.content.read_bytes(), channels, how, size)
+    return decode(item.content.read_bytes() if data is None else data, channels, how, size)
 
 
 def signature(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.config.errors import DataError
 from pipeline.dataset import chunks as module
+from pipeline.dataset import prepared
 from pipeline.dataset.chunks import Chunk, Settings, chunks, make_chunk, records_of
 from pipeline.dataset.items import File
 from pipeline.dataset.readers import ALL, NO_CLASS, Item
@@ -62,6 +63,18 @@ def test_another_file_or_another_class_for_it_makes_another_chunk(items: list[It
     assert make_chunk(unlabelled, settings, tmp_path) != first
     Image.new("RGB", (5, 5)).save(tmp_path / items[0].path)
     assert make_chunk(items, settings, tmp_path) != first
+
+
+def test_a_file_too_large_to_be_held_gives_the_same_chunk(
+    items: list[Item], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "held").mkdir()
+    (tmp_path / "read_twice").mkdir()
+    held = make_chunk(items, settings, tmp_path / "held")
+    monkeypatch.setattr(prepared, "FEW_BYTES", 0)
+    twice = make_chunk(items, settings, tmp_path / "read_twice")
+    assert twice.name == held.name
+    assert twice.read_bytes() == held.read_bytes()
 
 
 def test_other_settings_other_code_and_other_libraries_have_another_folder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_rows_and_packed_images_stand_in_the_same_order(raw: Path, photos: Confi
         assert [row["class"] for row in rows] == [["cat", "dog"][label] for label in labels]
         for row, image in zip(rows, images, strict=True):
             np.testing.assert_array_equal(
-                prepare(Item("", "cat", ALL, File(raw, row["path"])), "", photos.decode, 3, 8, "stretch")[1], image
+                prepare(Item("", "cat", ALL, File(raw, row["path"])), "", None, photos.decode, 3, 8, "stretch")[1], image
             )
 
 
