@@ -19,6 +19,8 @@ def told(summary: Summary, batch_size: int) -> Iterator[str]:
     """Yield the sentences below the table."""
     trained = "all trained" if summary.trainable == summary.parameters else f"{summary.trainable:,} of them trained"
     yield f"{summary.parameters:,} parameters, {trained}; {summary.buffers:,} buffer values; {summary.macs:,} MACs an image"
+    if outside := summary.parameters - sum(row.parameters for row in summary.rows):
+        yield f"{outside:,} of the parameters stand in layers that take part in training alone, which have no row"
     yield _memory(summary.memory(batch_size), batch_size)
     yield from (f"note: {note}" for note in summary.notes)
     yield from (f"remark: {remark}" for remark in summary.remarks)

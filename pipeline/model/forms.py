@@ -7,12 +7,12 @@ PAPER_FROM = 112  # pixels: half the papers' 224; from there on their strides le
 FRAMED, FRAMED_TO = range(28, 32), 32  # pixels: MNIST's 28x28 is a little less than the 32x32 of LeNet and of five poolings
 
 
-def chosen_form(form: str, image_size: int, paper_from: int = PAPER_FROM) -> str:
-    """Return PAPER or SMALL; AUTO takes SMALL for images of fewer than `paper_from` pixels. Raises ValueError for another form."""
+def chosen_form(form: str, image_size: int) -> str:
+    """Return PAPER or SMALL; AUTO takes SMALL for images of fewer than PAPER_FROM pixels. Raises ValueError for another form."""
     if form not in (PAPER, SMALL, AUTO):
         raise ValueError(f"form must be {PAPER}, {SMALL} or {AUTO}, but it is {form}")
     if form == AUTO:
-        return SMALL if image_size < paper_from else PAPER
+        return SMALL if image_size < PAPER_FROM else PAPER
     return form
 
 

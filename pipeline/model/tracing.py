@@ -54,12 +54,12 @@ class Call:
     sources: tuple[int, ...] = ()  # the calls that made the inputs, by their place in the trace; -1: the images
 
 
-def trace(network: nn.Module, in_channels: int, height: int, width: int | None = None) -> list[Call]:
-    """Return every call in order of computation, for images of (in_channels, height, width).
+def trace(network: nn.Module, in_channels: int, side: int) -> list[Call]:
+    """Return every call in order of computation, for images of (in_channels, side, side).
 
     The network stays in the mode that it is in, but is passed through in evaluation mode.
     Raises TooSmallError naming the layer whose maps are too small for it; what torch raises for shapes that do not fit."""
-    return _followed(network, (in_channels, height, width or height))[0]
+    return _followed(network, (in_channels, side, side))[0]
 
 
 def output_shape(layers: nn.Module, shape: Sequence[int]) -> Shape:
@@ -117,7 +117,7 @@ def _named(network: nn.Module, tracer: "_Tracer") -> Iterator[None]:
     names = {module: name for name, module in network.named_modules()}
 
     def enter(module: nn.Module, _: object) -> None:
-        tracer.path.append(names[module])
+        tracer.path.append((names[module], module))
 
     def leave(module: nn.Module, _: object, __: object) -> None:
         tracer.path.pop()
@@ -136,7 +136,7 @@ class _Tracer(TorchFunctionMode):
     count: int  # images
     fields: dict[Tensor, tuple[Field, int]]  # of every tensor that images made, with the call that made it
     calls: list[Call] = field(default_factory=list)
-    path: list[str] = field(default_factory=list)  # of modules, the innermost last
+    path: list[tuple[str, nn.Module]] = field(default_factory=list)  # the modules that it is in, the innermost last
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -174,8 +174,8 @@ class _Tracer(TorchFunctionMode):
         if through := window or adaptive_window(_name(function), inputs[0], output):
             now = now.seen_through(through.side, through.stride)
         unseen = window.unseen(inputs[0][1]) if window else 0
-        macs = torch.Size(output).numel() * weight[0].numel() if weight is not None else 0
-        layer = self.path[-1] if self.path else ""
+        layer, module = self.path[-1] if self.path else ("", None)
+        macs = torch.Size(output).numel() // len(weight) * _learned(module, weight) if weight is not None else 0
         self.fields |= dict.fromkeys(results, (now, len(self.calls)))
         self.calls.append(Call(layer, _name(function), inputs, output, now, macs, window, unseen, sources))
 
@@ -183,11 +183,16 @@ class _Tracer(TorchFunctionMode):
         if min(maps[1:]) + 2 * window.padding < window.side:
             size = "x".join(str(side) for side in maps[1:])
             padded = f", even with {window.padding} pixels of padding" if window.padding else ""
-            name = self.path[-1] if self.path and self.path[-1] else "a layer"
+            name = self.path[-1][0] if self.path and self.path[-1][0] else "a layer"
             name = f"layer {name}" if name.isdecimal() else name
             raise TooSmallError(
                 f"{name}: the {size} maps before it are smaller than its {window.side}x{window.side} window{padded}"
             ) from error
+
+
+def _learned(module: nn.Module | None, weight: Tensor) -> int:
+    """Return how many weights a position is multiplied with: those of the layer, which may compute with zeros among them."""
+    return module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else weight.numel()
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -86,15 +86,23 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
 
 
 def _loss(cfg: Config, manifest: Manifest) -> nn.Module:
-    if cfg.training.balance != "weights":
-        return build("loss", cfg.loss, nn.Module)
-    loss = build("loss", cfg.loss, nn.Module, weight=class_weights(manifest))
-    if getattr(loss, "weight", None) is None:
+    weight = class_weights(manifest) if cfg.training.balance == "weights" else None
+    loss = build("loss", cfg.loss, nn.Module, **({} if weight is None else {"weight": weight}))
+    if weight is not None and getattr(loss, "weight", None) is None:
         raise ConfigError(
             f"training.balance is weights, but {cfg.loss['_target_']} takes no weight of each class; choose sampler, or another loss",
             "training.balance",
         )
+    require_classes(loss, len(manifest.classes))
     return loss
+
+
+def require_classes(loss: nn.Module, classes: int) -> None:
+    """Raise ConfigError where a loss can't compare scores of so many classes; before the data is read their number may be unknown."""
+    try:
+        loss(torch.zeros(classes, classes), torch.arange(classes))
+    except ValueError as error:
+        raise ConfigError(f"loss can't be used here: {error}", "loss") from error
 
 
 def class_weights(manifest: Manifest) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.profiler import ProfilerActivity, profile
 
+from pipeline.analysis.layer_table import layer_table
 from pipeline.model.memory import kept_for_backward, remembered
 from pipeline.model.rows import Row, Summary, parts
 from pipeline.model.summary import summarise
@@ -89,6 +90,17 @@ def test_the_beginning_that_all_names_share_is_left_out() -> None:
 def test_a_table_comes_back_from_json() -> None:
     summary = table(blocks(2))
     assert Summary.from_dict(json.loads(json.dumps(asdict(summary)))) == summary
+
+
+def test_layers_that_only_training_uses_are_counted_and_told_apart(composed: Compose) -> None:
+    network = on_meta(composed, "googlenet", 224, classes=1000)
+    assert "6,379,728 of the parameters stand in layers that take part in training alone" in layer_table(table(network, 3, 224), 1)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("lenet5", ["border", "subsampling"]), ("resnet20", ["average pooling", "border"])])
+def test_layers_are_called_by_what_they_do(name: str, kinds: list[str], composed: Compose) -> None:
+    found = [row.kind for row in table(on_meta(composed, name, 28, channels=1), 1, 28).rows]
+    assert [kind for kind in found if kind in ("border", "subsampling", "average pooling")][:2] == kinds
 
 
 # Remarks

@@ -254,6 +254,12 @@ def test_a_loss_without_class_weights_is_told_to_one_who_wants_them(cfg: Config,
         train(cfg)
 
 
+def test_a_loss_for_two_classes_is_refused_where_the_data_has_three(cfg: Config, train: Train) -> None:
+    cfg.loss = {"_target_": "pipeline.training.losses.BinaryCrossEntropy"}
+    with pytest.raises(ConfigError, match=r"loss can't be used here: binary cross-entropy is for two classes, but there are 3; choose"):
+        train(cfg)
+
+
 def test_a_network_sees_random_squares_in_training_and_the_middle_elsewhere(
     cfg: Config, train: Train, prepared: Path, manifest: Manifest
 ) -> None:
