@@ -75,10 +75,12 @@ def store_may_be_away() -> Iterator[None]:
 
 
 def settle(home: Path) -> list[str]:
-    """Deliver the journals that nobody is at work on; return a line for each that has to wait on.
+    """Deliver the journals that nobody is at work on, oldest first; return a line for each that has to wait on.
 
+    Behind one whose courier takes long all wait: what they tell may be of its run, which would be made a second time. The courier
+    settles them when it is done.
     So a run's state in MLflow becomes true also where a training and its courier died together."""
-    notes = []
+    notes: list[str] = []
     for folder in waiting(home):
         try:
             if has_writer(folder):
@@ -87,7 +89,9 @@ def settle(home: Path) -> list[str]:
                 Delivery(folder, home).catch_up()
         except FileNotFoundError:  # its courier has just finished with it
             continue
-        except (NetworkError, Timeout) as error:
+        except Timeout:
+            return [*notes, waits(folder, f"the courier of a training is still at work after {PATIENCE} s")]
+        except NetworkError as error:
             notes.append(waits(folder, str(error)))
     return notes
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from PIL import Image
@@ -328,6 +329,21 @@ def test_a_bundles_run_is_found_again_and_made_where_the_store_has_none(home: Pa
     assert sorted(pictures(home, found)) == ["filters/first_layer+step+0", "filters/first_layer+step+1"]
     assert [point.step for point in client(home).get_metric_history(found.info.run_id, "test/loss")] == [1, 2]
     assert len(client(home).get_metric_history(found.info.run_id, "validation/loss")) == 1
+
+
+def test_what_is_told_of_a_run_waits_for_it_where_its_courier_takes_long(
+    home: Path, cfg: Config, begun: Run, trained: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = trained(1.0)
+    begun.tag(bundle=bundle.digest)
+    begun.end("FINISHED")
+    begun.journal.close()
+    monkeypatch.setattr("pipeline.tracking.delivery.PATIENCE", 0.1)
+    with FileLock(begun.journal.folder / COURIER), tracked_addition(cfg, bundle, home) as run:
+        run.log_metrics({"test/loss": 0.5}, 1)
+    found = only_run(home, cfg)
+    assert "restored" not in found.data.tags
+    assert found.data.metrics["test/loss"] == 0.5
 
 
 def test_what_a_run_has_already_is_not_told_twice(home: Path, cfg: Config, trained: MakeBundle) -> None:
