@@ -83,7 +83,7 @@ def settle(home: Path) -> list[str]:
     notes: list[str] = []
     for folder in waiting(home):
         try:
-            if has_writer(folder):
+            if has_writer(folder) or _is_behind(folder, home):
                 continue
             with FileLock(folder / COURIER, timeout=PATIENCE):
                 Delivery(folder, home).catch_up()
@@ -94,6 +94,16 @@ def settle(home: Path) -> list[str]:
         except NetworkError as error:
             notes.append(waits(folder, str(error)))
     return notes
+
+
+def _is_behind(folder: Path, home: Path) -> bool:
+    """Tell whether the training of a journal's bundle has not arrived: its courier, which is at work on it, settles this one too."""
+    first = next(iter(Reader(folder).new()), {"tags": {}})
+    if not (bundle := first["tags"].get("bundle")):
+        return False
+    trained = {"bundle": bundle}
+    others = (other for other in waiting(home) if other.name < folder.name)
+    return any(event["event"] == "tags" and event["values"] == trained for other in others for event in Reader(other).new())
 
 
 def waits(folder: Path, reason: str) -> str:
