@@ -77,8 +77,7 @@ def store_may_be_away() -> Iterator[None]:
 def settle(home: Path) -> list[str]:
     """Deliver the journals that nobody is at work on, oldest first; return a line for each that has to wait on.
 
-    Behind one whose courier takes long all wait: what they tell may be of its run, which would be made a second time. The courier
-    settles them when it is done.
+    What is told of a training that has not arrived waits for it: its run would be made a second time.
     So a run's state in MLflow becomes true also where a training and its courier died together."""
     notes: list[str] = []
     for folder in waiting(home):
@@ -90,7 +89,7 @@ def settle(home: Path) -> list[str]:
         except FileNotFoundError:  # its courier has just finished with it
             continue
         except Timeout:
-            return [*notes, waits(folder, f"the courier of a training is still at work after {PATIENCE} s")]
+            notes.append(waits(folder, f"the courier of a training is still at work after {PATIENCE} s"))
         except NetworkError as error:
             notes.append(waits(folder, str(error)))
     return notes
@@ -98,12 +97,11 @@ def settle(home: Path) -> list[str]:
 
 def _is_behind(folder: Path, home: Path) -> bool:
     """Tell whether the training of a journal's bundle has not arrived: its courier, which is at work on it, settles this one too."""
-    first = next(iter(Reader(folder).new()), {"tags": {}})
-    if not (bundle := first["tags"].get("bundle")):
+    bundle = next((event["tags"].get("bundle") for event in Reader(folder).new()), None)
+    if not bundle:
         return False
-    trained = {"bundle": bundle}
-    others = (other for other in waiting(home) if other.name < folder.name)
-    return any(event["event"] == "tags" and event["values"] == trained for other in others for event in Reader(other).new())
+    others = (other for other in waiting(home) if other != folder)
+    return any(event["event"] == "tags" and event["values"] == {"bundle": bundle} for other in others for event in Reader(other).new())
 
 
 def waits(folder: Path, reason: str) -> str:

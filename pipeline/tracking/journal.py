@@ -21,7 +21,8 @@ class Journal:
     """The writing end; held by one process until close(), or until it dies."""
 
     def __init__(self, home: Path) -> None:
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+        seconds, rest = divmod(time.time_ns(), 10**9)  # names stand in the order of time
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(seconds))}-{rest:09}-{os.urandom(3).hex()}"
         made, self.folder = home / FOLDER / f".{name}", home / FOLDER / name
         made.mkdir(parents=True)
         self.lock = FileLock(made / WRITER)
