@@ -44,7 +44,8 @@ class Arrival:
             getattr(self, f"_{event['event']}")(event)
 
     def _begin(self, event: Event) -> None:
-        found = self.store.run_of(event["tags"]["bundle"]) if "bundle" in event["tags"] else None
+        tags = event["tags"]  # the experiment is the journal's own: a courier delivers those of others too
+        found = self.store.run_of(tags["bundle"], tags.get("dvc_experiment")) if "bundle" in tags else None
         self.state.had = list(found.data.tags) if found else []
         self.state.run = found.info.run_id if found else self._make_run(event)
 

@@ -86,7 +86,7 @@ def _figures(version: ModelVersion) -> str:
 
 def _add_version(store: Store, bundle: Bundle, sample: NDArray[np.uint8]) -> ModelVersion:
     name = store.config.model
-    run = store.run_of(bundle.digest)
+    run = store.run_of(bundle.digest, os.environ.get("DVC_EXP_NAME"))
     if not run:
         raise NetworkError(f"the run of bundle {bundle.digest[:12]} has not arrived in the MLflow store; repeat when it has")
     model_id, uri = _log_model(store, bundle, run.info.run_id, sample)

@@ -42,13 +42,13 @@ class Store:
             place = str(home / "mlruns" / config.experiment) if self.uri.startswith("sqlite") else None
             self.experiment = found.experiment_id if found else self.client.create_experiment(config.experiment, place)
 
-    def run_of(self, bundle: str) -> MlflowRun | None:
+    def run_of(self, bundle: str, experiment: str | None) -> MlflowRun | None:
         """Return the run that trained the bundle of this digest.
 
-        Inside a DVC experiment only a run of that name counts, so that a point that DVC took from its run cache has a
+        experiment: of DVC; only a run of that name counts then, so that a point that DVC took from its run cache has a
         row of its own in the table."""
         wanted = f"tags.bundle = '{bundle}'"
-        if experiment := os.environ.get("DVC_EXP_NAME"):
+        if experiment:
             wanted += f" and tags.dvc_experiment = '{experiment}'"
         found = self.client.search_runs([self.experiment], wanted, max_results=1)
         return found[0] if found else None

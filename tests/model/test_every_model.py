@@ -46,7 +46,6 @@ NATURAL = {
 }
 QUICK_ONES = ("cnn", "lenet", "lenet5", "mlp", "resnet20")
 BEGINS_FAR_OFF = {
-    "lenet5": "its scores are minus squared distances of 84 numbers, from -84 down",
     "alexnet_one_tower": "biases of 1 in five layers, as in AlexNet, but without the local response norm that damps them: 1.53 ln 10",
 }
 LEARNING_RATE = {"lenet5": 3e-3}  # of Adam, for 12 images; its first weights are small, as the paper has them

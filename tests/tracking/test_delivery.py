@@ -367,6 +367,22 @@ def test_an_experiment_that_dvc_took_from_its_cache_has_a_run_of_its_own(
     assert sorted(run.info.run_name for run in store.client.search_runs([store.experiment])) == ["grid-1", "grid-2"]
 
 
+def test_a_courier_of_one_experiment_adds_what_another_tells_to_the_others_run(
+    home: Path, cfg: Config, manifest: Manifest, trained: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = trained(1.0)
+    monkeypatch.setenv("DVC_EXP_NAME", "grid-1")
+    run = Run(Journal(home))
+    begin(run, dataclasses.asdict(cfg), manifest)
+    run.tag(bundle=bundle.digest)
+    run.end("FINISHED")
+    with tracked_addition(cfg, bundle, home) as addition:
+        addition.log_metrics({"test/loss": 0.5}, 1)
+    run.journal.close()
+    monkeypatch.setenv("DVC_EXP_NAME", "grid-2")
+    assert only_run(home, cfg).data.metrics["test/loss"] == 0.5
+
+
 def test_a_journal_that_a_courier_finishes_meanwhile_is_no_error(home: Path, begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     begun.end("FINISHED")
     begun.journal.close()
