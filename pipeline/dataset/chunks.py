@@ -84,8 +84,9 @@ def chunks(items: list[Item], settings: Settings, scratch: Path) -> Iterator[lis
 
     Raises DataError where a decoder dies."""
     folder = scratch / settings.digest()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(scratch / f"{folder.name}.lock"):  # another experiment may prepare the same
+    scratch.mkdir(parents=True, exist_ok=True)
+    with FileLock(scratch / f"{folder.name}.lock"):  # another experiment may prepare the same, and removes the folder at its end
+        folder.mkdir(exist_ok=True)
         yield list(_made(items, settings, folder))
         shutil.rmtree(folder)
 

@@ -3,6 +3,8 @@
 import copy
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +102,20 @@ def test_chunks_stay_after_an_error_and_go_when_all_is_done(items: list[Item], s
 
 
 @pytest.mark.parametrize("few", [0, 100])
+def test_two_experiments_that_prepare_the_same_at_once_both_get_all_their_chunks(
+    items: list[Item], settings: Settings, tmp_path: Path
+) -> None:
+    def prepared_by_another() -> int:
+        with chunks(items, settings, tmp_path / "chunks") as files:
+            return sum(len(Chunk.read(path).reasons) for path in files)
+
+    with ThreadPoolExecutor(1) as other:
+        with chunks(items, settings, tmp_path / "chunks"):
+            found = other.submit(prepared_by_another)
+            time.sleep(0.5)  # until the other waits
+        assert found.result(timeout=30) == len(items)
+
+
 def test_records_come_in_the_items_order_from_any_number_of_processes(
     few: int, items: list[Item], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
