@@ -101,7 +101,6 @@ def test_chunks_stay_after_an_error_and_go_when_all_is_done(items: list[Item], s
     assert list(scratch.glob("*/*")) == []
 
 
-@pytest.mark.parametrize("few", [0, 100])
 def test_two_experiments_that_prepare_the_same_at_once_both_get_all_their_chunks(
     items: list[Item], settings: Settings, tmp_path: Path
 ) -> None:
@@ -116,6 +115,7 @@ def test_two_experiments_that_prepare_the_same_at_once_both_get_all_their_chunks
         assert found.result(timeout=30) == len(items)
 
 
+@pytest.mark.parametrize("few", [0, 100])
 def test_records_come_in_the_items_order_from_any_number_of_processes(
     few: int, items: list[Item], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
