@@ -79,7 +79,7 @@ class AgainstZero(nn.Module):
 class CappedConv2d(nn.Conv2d):
     """A convolution whose filters' root mean square is kept at `max_rms` or less (Zeiler and Fergus 2013, section 3)."""
 
-    def __init__(self, *arguments: Any, max_rms: float = 0.1, **options: Any) -> None:
+    def __init__(self, *arguments: Any, max_rms: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if max_rms <= 0:
             raise ValueError(f"max_rms must be above 0, but it is {max_rms}")

@@ -4,10 +4,11 @@ Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", arXiv
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from torch import nn
 
-from pipeline.model.blocks import CappedConv2d, LocalResponseNorm, fully_connected
+from pipeline.model.blocks import CappedConv2d, LocalResponseNorm, constrain, fully_connected
 from pipeline.model.first_values import he, normal, set_first_values
 from pipeline.model.forms import PAPER, chosen_form, small_form_note
 from pipeline.model.tracing import output_shape
@@ -19,7 +20,7 @@ class ZFNet(nn.Sequential):
     filters: of the five convolutions. The paper's form has maps of 110, 55, 26, 13, 6 at 224x224 (pools round up, as in its figure 3);
     the small form has 4x4 maps at the end for images of 28 and 32 pixels. The paper gives no constants for its contrast normalisation
     across maps; AlexNet's are taken. First values: weights N(0, 0.01), biases 0 (section 3), which do not get the small form going:
-    its convolutions have He's. Raises TooSmallError."""
+    its convolutions have He's. max_rms: of a filter's weights, from the first step on. Raises TooSmallError."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class ZFNet(nn.Sequential):
         units: int,
         small_units: int,
         dropout: float,
+        max_rms: float,
     ) -> None:
         super().__init__()
         one, two, three, four, five = filters
@@ -40,17 +42,19 @@ class ZFNet(nn.Sequential):
         def pool() -> nn.Module:
             return nn.MaxPool2d(3, 2, ceil_mode=True) if is_paper else nn.MaxPool2d(3, 2, padding=1)
 
-        conv1 = CappedConv2d(in_channels, one, 7, 2, padding=1) if is_paper else CappedConv2d(in_channels, one, 3, padding=1)
-        conv2 = CappedConv2d(one, two, 5, 2) if is_paper else CappedConv2d(one, two, 5, padding=2)
+        conv = partial(CappedConv2d, max_rms=max_rms)
+        conv1 = conv(in_channels, one, 7, 2, padding=1) if is_paper else conv(in_channels, one, 3, padding=1)
+        conv2 = conv(one, two, 5, 2) if is_paper else conv(one, two, 5, padding=2)
         self._add(conv1=conv1, relu1=nn.ReLU(), pool1=pool(), norm1=LocalResponseNorm())
         self._add(conv2=conv2, relu2=nn.ReLU(), pool2=pool(), norm2=LocalResponseNorm())
-        self._add(conv3=CappedConv2d(two, three, 3, padding=1), relu3=nn.ReLU())
-        self._add(conv4=CappedConv2d(three, four, 3, padding=1), relu4=nn.ReLU())
-        self._add(conv5=CappedConv2d(four, five, 3, padding=1), relu5=nn.ReLU(), pool5=pool())
+        self._add(conv3=conv(two, three, 3, padding=1), relu3=nn.ReLU())
+        self._add(conv4=conv(three, four, 3, padding=1), relu4=nn.ReLU())
+        self._add(conv5=conv(four, five, 3, padding=1), relu5=nn.ReLU(), pool5=pool())
         inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
         self._add(**fully_connected(inputs, units if is_paper else small_units, num_classes, dropout))
         for layer in self:
             set_first_values(layer, he if isinstance(layer, nn.Conv2d) and not is_paper else normal)
+        constrain(self)
 
     def _add(self, **layers: nn.Module) -> None:
         for name, layer in layers.items():

@@ -82,11 +82,11 @@ def test_paper_weights_begin_normal_with_0_01_and_biases_at_0(composed: Compose)
             assert not layer.bias.any(), name
 
 
-def test_small_weights_of_convolutions_begin_with_hes_values(composed: Compose) -> None:
+def test_small_weights_of_convolutions_begin_with_hes_values_below_their_cap(composed: Compose) -> None:
     network = option(composed, "zfnet", 32)
     for name, layer in network.named_children():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            expected = 0.01 if name.startswith("fc") else (2 / layer.weight[0].numel()) ** 0.5
+            expected = 0.01 if name.startswith("fc") else min(0.1, (2 / layer.weight[0].numel()) ** 0.5)
             assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
             assert not layer.bias.any(), name
 
