@@ -43,11 +43,11 @@ def few(*overrides: str) -> Training:
 
 TRAININGS = {
     "lenet": Training("MNIST", ("experiment=mnist",), 0.990),
-    "lenet5": Training("MNIST", ("experiment=mnist", "model=lenet5", "augmentation=none"), 0.988),
+    "lenet5": Training("MNIST", ("experiment=mnist_lenet5",), 0.988),
     "classic": Training("Fashion-MNIST", ("experiment=fashion_mnist_classic",), 0.915),
     "keras": Training("cats and dogs, 300x300", ("experiment=cats_dogs_keras",)),
-    "alexnet": few("model=alexnet", "training.epochs=5", "optimizer.lr=0.001"),
-    "zfnet": few("model=zfnet", "training.epochs=5", "optimizer.lr=0.001"),
+    "alexnet": few("model=alexnet", "training.epochs=3", "optimizer.lr=0.001"),
+    "zfnet": few("model=zfnet", "training.epochs=3", "optimizer.lr=0.001"),
     "vgg11_bn": few("model=vgg11_bn", "training.epochs=5", "optimizer.lr=0.001"),
     "resnet20": few("model=resnet20", "training.epochs=5"),
     "densenet_bc_100_12": few("model=densenet_bc_100_12", "training.epochs=3"),

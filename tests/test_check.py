@@ -1,21 +1,21 @@
 """The check command: what it tells of a training that has not begun, and what it refuses."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.command.check import CLASSES, IMAGES, _data
-from pipeline.command.speed import Speed, estimate, measured
+from pipeline.command import speed as speed_module
+from pipeline.command.check import IMAGES, _data
+from pipeline.command.speed import AUGMENTED, Speed, estimate, measured
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
 from tests.conftest import MakeConfig
 from tests.project import ROOT, Project, Ran
 
-IMAGE = 1 / 100  # seconds that no image takes
+TICK = 0.01  # seconds between two looks at a clock
 
 
 def check(folder: Path, *overrides: str) -> Ran:
@@ -36,12 +36,18 @@ def test_it_prints_layers_totals_memory_remarks_assumptions_and_time(checked: tu
         r"convolution +6×29×29 +5×5 +150 +6 +126,150 +5 +1$",
         r"^[\d,]+ parameters, all trained; 0 buffer values; [\d,]+ MACs an image$",
         r"^a training step of 32 images needs [\d.]+ MiB: weights [\d.]+, gradients [\d.]+, optimizer [\d.]+, activations [\d.]+$",
-        r"^remark: \w+: no window reaches the last row and column of its 29×29 maps; images of 32 or 36 pixels divide evenly$",
-        rf"^note: no images are prepared for this config; {CLASSES} classes and {IMAGES:,} images are assumed$",
+        r"^remark: \w+: rounded down, no window reaches the last row and column of its 29×29 maps; images of 32 or 36 pixels divide",
+        rf"^note: no images are prepared for this config; 2 classes and {IMAGES:,} images are assumed$",
         r"^[\d,]+ images/s in training on 1 thread",
         rf"^an epoch of {IMAGES:,} images takes .*, 30 epochs .*",
     ):
         assert re.search(words, ran.output, re.MULTILINE), (words, ran.output)
+
+
+def test_a_network_and_a_loss_for_two_classes_are_checked_where_the_data_decides_how_many_there_are(tmp_path: Path) -> None:
+    ran = check(tmp_path / "run", "model=keras_one_output", "loss=binary_cross_entropy", "dataset=folder", "resize.size=33")
+    assert ran.code == 0, ran.output
+    assert f"note: no images are prepared for this config; 2 classes and {IMAGES:,} images are assumed" in ran.output
 
 
 def test_it_leaves_the_table_and_the_figure_in_the_runs_folder(checked: tuple[Path, Ran]) -> None:
@@ -77,37 +83,53 @@ def test_other_prepared_images_say_nothing_and_the_config_may(cfg: Config, prepa
     )
 
 
+class Clock:
+    """Time that passes when somebody looks, and as much as a network says."""
+
+    def __init__(self, tick: float = 0.0) -> None:
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
 @pytest.mark.parametrize("changes", [["augmentation=shift"], ["training.input=8", "augmentation=none"]])
-def test_steps_are_measured_at_the_configured_batch_size_with_the_augmentation(changes: list[str], config: MakeConfig) -> None:
+def test_steps_are_measured_at_the_configured_batch_size_with_the_augmentation(
+    changes: list[str], config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed_module, "perf_counter", Clock(TICK))
     cfg = config("dataset=mnist", "resize.size=12", "training.batch_size=16", *changes)
     network = nn.Sequential(nn.Flatten(), nn.Linear((cfg.training.input or 12) ** 2, 3))
     speed = measured(cfg, network, 3)
     assert speed.batch == 16
-    assert 0 < speed.evaluate < IMAGE
-    assert 0 < speed.train < IMAGE
-    assert speed.augment > 0
+    assert (speed.train, speed.evaluate, speed.augment) == pytest.approx((TICK / 16, TICK / 16, TICK / AUGMENTED))
 
 
 class Slow(nn.Module):
-    """Takes a tenth of a second for an image in training."""
+    """Takes some seconds of a clock for an image."""
 
     auxiliary_weight = 0.3
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, seconds: float) -> None:
         super().__init__()
         self.layer = nn.Linear(64, 3)
+        self.clock, self.seconds = clock, seconds
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        time.sleep(0.1 * len(images))
+        self.clock.now += self.seconds * len(images)
         scores = self.layer(images.flatten(1))
         return (scores, scores) if self.training else scores
 
 
-def test_where_a_step_takes_long_a_smaller_batch_is_measured_and_it_says_so(config: MakeConfig) -> None:
-    cfg = config("dataset=mnist", "resize.size=8", "augmentation=none")
-    speed = measured(cfg, Slow(), 3)
-    assert speed.batch in (4, 5)
-    assert speed.train == pytest.approx(0.1, rel=0.5)
+@pytest.mark.parametrize(("seconds", "batch", "evaluate"), [(1 / 8, 4, 1 / 8), (4.0, 2, 4 / 3)])  # a forward is a third of a step
+def test_where_a_step_takes_long_a_smaller_batch_is_measured_and_it_says_so(
+    seconds: float, batch: int, evaluate: float, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, clock = config("dataset=mnist", "resize.size=8", "augmentation=none"), Clock()
+    monkeypatch.setattr(speed_module, "perf_counter", clock)
+    speed = measured(cfg, Slow(clock, seconds), 3)
+    assert (speed.batch, speed.train, speed.evaluate) == (batch, seconds, pytest.approx(evaluate))
     told = next(estimate(cfg, speed, 100, 0))
     assert told.endswith(f"(measured in batches of {speed.batch}; one of 32 takes too long here for a check)")
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def test_the_summary_says_accuracy_interval_places_and_next_steps(line: tuple[Pr
     _, ran = line
     for words in ("test accuracy 0.", "95% interval", "reports/overview.png", "make ui", "pipeline.command.predict", "images/s", "left"):
         assert words in ran.output
+
+
+def test_a_training_is_preceded_by_the_table_of_its_layers_and_what_it_needs(line: tuple[Project, Ran]) -> None:
+    _, ran = line
+    told = ran.output.partition("Running stage 'train'")[2].partition("train loss")[0]
+    for words in (
+        r"^layer +kind +output +window",
+        r"^image +3×",
+        r"^[\d,]+ parameters, all trained",
+        r"^a training step of \d+ images needs",
+    ):
+        assert re.search(words, told, re.MULTILINE), (words, ran.output)
 
 
 def test_metrics_hold_every_split_with_its_interval(line: tuple[Project, Ran]) -> None:

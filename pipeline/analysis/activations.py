@@ -24,7 +24,7 @@ FAMILIES = {
     "normalization": "normalisation",
 }
 
-POOLINGS = {"Max": "max pooling", "Sum": "sum pooling", "L2": "L2 pooling"}  # by a part of the class's name
+POOLINGS = {"Max": "max pooling", "Sum": "sum pooling", "L2": "L2 pooling", "Subsampling": "subsampling"}  # by a part of the class's name
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 Takes every override that a training takes. The run's folder gets the table, layers.txt, and the figure, network.png."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
 
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
 
-CLASSES = 10  # assumed where neither the config nor prepared images name them
 IMAGES = 10_000  # of an epoch, where there are no prepared images
 
 
@@ -33,28 +34,33 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.command.speed import estimate, measured
     from pipeline.config.build import build
     from pipeline.config.checks.shortcuts import without_compiler
-    from pipeline.training.layers import summary_of
-    from pipeline.weights.start import freeze
+    from pipeline.training.summary import summary_of
+    from pipeline.weights.freezing import freeze
 
     torch.set_num_threads(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     data = _data(cfg, places)
     channels, side = cfg.dataset.channels, cfg.training.input or cfg.resize.size
-    network = build("model", cfg.model, nn.Module, in_channels=channels, num_classes=data.classes, image_size=side)
+
+    def make(size: int) -> nn.Module:
+        return build("model", cfg.model, nn.Module, in_channels=channels, num_classes=data.classes, image_size=size)
+
+    network = make(side)
     freeze(network, cfg.weights.freeze)
     with without_compiler():
-        summary = summary_of(network, cfg.optimizer, channels, side)
+        summary = summary_of(network, make, cfg.optimizer, channels, side)
         table = layer_table(summary, cfg.training.batch_size)
         print(table + data.note, flush=True)
         for line in estimate(cfg, measured(cfg, network, data.classes), data.train, data.validation):
             print(line)
-    folder = places.live or places.home
+    folder = cast(Path, places.live)  # DVC runs stages alone
     (folder / "layers.txt").write_text(table)
     network_figure(folder / "network.png", cfg.model["name"], summary)
     print(f"the network as a figure: {places.show(folder / 'network.png')}")
 
 
 def _data(cfg: Config, places: Places) -> Data:
+    from pipeline.config.checks.trial import tried_classes
     from pipeline.config.errors import DataError
     from pipeline.dataset.manifest import Manifest
 
@@ -63,8 +69,9 @@ def _data(cfg: Config, places: Places) -> Data:
         manifest.require(cfg)
     except DataError:
         named = cfg.dataset.classes
-        assumed = f"{IMAGES:,} images are assumed" if named else f"{CLASSES} classes and {IMAGES:,} images are assumed"
-        return Data(len(named) if named else CLASSES, IMAGES, 0, f"note: no images are prepared for this config; {assumed}\n")
+        classes = len(named) if named else tried_classes(asdict(cfg))
+        assumed = f"{IMAGES:,} images are assumed" if named else f"{classes} classes and {IMAGES:,} images are assumed"
+        return Data(classes, IMAGES, 0, f"note: no images are prepared for this config; {assumed}\n")
     return Data(len(manifest.classes), manifest.images("train"), manifest.images("validation"), "")
 
 

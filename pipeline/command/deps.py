@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from pipeline.config.places import WORKSPACE
 
-# Runs outside DVC only, where it checks and warns.
-WITHOUT_EFFECT = {"pipeline/config/live.py"}
+# No result depends on these: live.py checks and warns outside DVC, layer_table.py prints.
+WITHOUT_EFFECT = {"pipeline/config/live.py", "pipeline/analysis/layer_table.py"}
 
 # Used without an import: `_target_` in conf/model and conf/loss names classes in these; a page is filled into its template.
 UNIMPORTED = {

@@ -1,9 +1,9 @@
 """How long a training would take, from a few of its steps on random images."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from pipeline.config.build import build
 from pipeline.config.schema import Config
 from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
+from pipeline.training.losses import whole_loss
 
 BUDGET = 1.0  # seconds for the steps that are measured
 STEPS = 2  # that find place in it, by a smaller batch where need be
@@ -71,9 +72,7 @@ def _step(cfg: Config, network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad()
-        made = network(images)
-        scores, *auxiliary = made if isinstance(made, tuple) else (made,)
-        value = loss(scores, labels) + sum(network.auxiliary_weight * loss(head, labels) for head in auxiliary)
+        *_, value = whole_loss(network, loss, network(images), labels)
         value.backward()
         optimizer.step()
         constrain(network)
@@ -94,9 +93,9 @@ def _random_batches(cfg: Config, classes: int, device: torch.device) -> Callable
 
 
 def _seconds(work: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> float:
-    start = time.perf_counter()
+    start = perf_counter()
     work(images, labels).item()  # which waits for an accelerator
-    return time.perf_counter() - start
+    return perf_counter() - start
 
 
 def _repeated(work: Callable[[Tensor, Tensor], Tensor], batch: tuple[Tensor, Tensor]) -> list[float]:
@@ -114,10 +113,10 @@ def _augmenting(cfg: Config) -> float:
     augment = Augment(cfg.augmentation, cfg.seed, cfg.training.input)
     image = np.random.default_rng(cfg.seed).integers(0, 256, (cfg.resize.size, cfg.resize.size, cfg.dataset.channels), np.uint8)
     augment(image, 0, 0)
-    start = time.perf_counter()
+    start = perf_counter()
     for sample in range(AUGMENTED):
         augment(image, 0, sample)
-    return (time.perf_counter() - start) / AUGMENTED
+    return (perf_counter() - start) / AUGMENTED
 
 
 def _rate(rate: float) -> str:

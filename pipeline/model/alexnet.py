@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from pipeline.model.blocks import LocalResponseNorm, fully_connected
+from pipeline.model.blocks import LocalResponseNorm, add_layers, fully_connected
+from pipeline.model.choices import require_count, require_counts, require_share
 from pipeline.model.first_values import he, normal, set_first_values
 from pipeline.model.forms import PAPER, chosen_form, small_form_note
 from pipeline.model.tracing import output_shape
@@ -41,6 +42,13 @@ class AlexNet(nn.Sequential):
         dropout: float,
     ) -> None:
         super().__init__()
+        require_counts("filters", filters, 5)
+        require_count("groups", groups)
+        if final_side is not None:
+            require_count("final_side", final_side)
+        require_count("units", units)
+        require_count("small_units", small_units)
+        require_share("dropout", dropout)
         one, two, three, four, five = filters
         is_paper = chosen_form(form, image_size) == PAPER
         padding = _stem_padding(image_size) if is_paper else SMALL_STEM // 2
@@ -53,34 +61,32 @@ class AlexNet(nn.Sequential):
         def pool() -> nn.Module:
             return nn.MaxPool2d(3, 2, padding=0 if is_paper else 1)
 
-        self._add(conv1=nn.Conv2d(in_channels, one, stem, stride, padding), relu1=nn.ReLU(), norm1=norm(), pool1=pool())
-        self._add(conv2=nn.Conv2d(one, two, 5, padding=2, groups=groups), relu2=nn.ReLU(), norm2=norm(), pool2=pool())
-        self._add(conv3=nn.Conv2d(two, three, 3, padding=1), relu3=nn.ReLU())
-        self._add(conv4=nn.Conv2d(three, four, 3, padding=1, groups=groups), relu4=nn.ReLU())
-        self._add(conv5=nn.Conv2d(four, five, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=pool())
-        self._add(average=nn.AdaptiveAvgPool2d(final_side) if final_side and is_paper else None)
+        add_layers(self, conv1=nn.Conv2d(in_channels, one, stem, stride, padding), relu1=nn.ReLU(), norm1=norm(), pool1=pool())
+        add_layers(self, conv2=nn.Conv2d(one, two, 5, padding=2, groups=groups), relu2=nn.ReLU(), norm2=norm(), pool2=pool())
+        add_layers(self, conv3=nn.Conv2d(two, three, 3, padding=1), relu3=nn.ReLU())
+        add_layers(self, conv4=nn.Conv2d(three, four, 3, padding=1, groups=groups), relu4=nn.ReLU())
+        add_layers(self, conv5=nn.Conv2d(four, five, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=pool())
+        add_layers(self, average=nn.AdaptiveAvgPool2d(final_side) if final_side and is_paper else None)
         inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
-        self._add(**fully_connected(inputs, units if is_paper else small_units, num_classes, dropout))
+        add_layers(self, **fully_connected(inputs, units if is_paper else small_units, num_classes, dropout))
         for layer in self:
             set_first_values(layer, he if isinstance(layer, nn.Conv2d) and not is_paper else normal)
         for name in EXCITED if is_paper else ():
             nn.init.ones_(self.get_submodule(name).bias)  # type: ignore[arg-type]
 
-    def _add(self, **layers: nn.Module | None) -> None:
-        for name, layer in layers.items():
-            if layer is not None:
-                self.add_module(name, layer)
-
 
 def _stem_padding(image_size: int) -> int:
-    """Return 0 where conv1's steps fit the image evenly, as at 227 pixels; else 2, with which they fit 224 pixels."""
+    """Return how many pixels conv1 adds on each side: 0 where its steps end at the image's last pixel, as at 227 pixels.
+
+    Else 2, which is torchvision's: maps of 55x55 at 224 pixels too, where the steps leave one row and column over, of padding."""
     return 2 if (image_size - STEM) % STRIDE else 0
 
 
 def _notes(image_size: int, is_paper: bool, padding: int, units: int, small_units: int) -> list[str]:
     if not is_paper:
         changes = (
-            f"conv1 has 5x5 filters with stride 1 (paper: 11x11, 4), poolings are padded, fc6 and fc7 have {small_units} units ({units})"
+            "conv1 has 5x5 filters with stride 1 (paper: 11x11, 4), poolings are padded, "
+            f"fc6 and fc7 have small_units={small_units} (in place of units={units})"
         )
         return [small_form_note(image_size, changes)]
     if not padding:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.model.choices import require_above_zero
+
 
 class LocalResponseNorm(nn.LocalResponseNorm):
     """b = a / (k + alpha sum a^2)^beta, the sum over `size` neighbouring maps (Krizhevsky et al. 2012, section 3.3).
@@ -81,8 +83,7 @@ class CappedConv2d(nn.Conv2d):
 
     def __init__(self, *arguments: Any, max_rms: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if max_rms <= 0:
-            raise ValueError(f"max_rms must be above 0, but it is {max_rms}")
+        require_above_zero("max_rms", max_rms)
         self.max_rms = max_rms
 
     @torch.no_grad()
@@ -97,6 +98,13 @@ def constrain(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, CappedConv2d) and layer.weight.requires_grad:
             layer.constrain()
+
+
+def add_layers(network: nn.Sequential, **layers: nn.Module | None) -> None:
+    """Add layers under their names; None is left out."""
+    for name, layer in layers.items():
+        if layer is not None:
+            network.add_module(name, layer)
 
 
 def fully_connected(inputs: int, units: int, num_classes: int, dropout: float) -> dict[str, nn.Module]:

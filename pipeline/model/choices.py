@@ -1,14 +1,16 @@
-"""What a config chooses by name, with options of its own: the words for a name that there is not, and for wrong options."""
+"""What a config chooses: the words for a name that there is not, for wrong options, and for numbers that can't be."""
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 Thing = TypeVar("Thing")
 
-# The smallest value of an option, whichever kind it belongs to.
-LEAST = dict.fromkeys(("filters", "kernel", "stride", "dilation", "groups", "units", "neighbours"), 1) | {"padding": 0, "std": 0}
+# Options of these names, whichever kind they belong to: counts from 1 on, and others with their smallest value.
+COUNTS = ("filters", "kernel", "stride", "dilation", "groups", "units", "neighbours")
+LEAST = {"padding": 0, "std": 0}
 
 
 def chosen(key: str, name: Any, among: Mapping[str, Thing]) -> Thing:
@@ -29,11 +31,50 @@ def check_options(key: str, kind: str, options: Mapping[str, Any], known: Mappin
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"{key}.{option} is not an option of {kind}, which has {', '.join(known) or 'none'}{_nearest(option, known)}")
+        if option in COUNTS and value is not None:
+            require_count(f"{key}.{option}", value)
+        if option == "rate":
+            require_share(f"{key}.{option}", value)
         if isinstance(value, int | float) and value < LEAST.get(option, value):
             raise ValueError(f"{key}.{option} must be {LEAST[option]} or more, but it is {value}")
     for option, is_needed in known.items():
         if is_needed and option not in options:
             raise ValueError(f"{key}.{option} is missing, which {kind} needs")
+
+
+def require_counts(key: str, values: Any, length: int | None = None) -> None:
+    """Raise ValueError for anything but a list of `length` whole numbers of 1 or more; None: of as many as there are, but not none."""
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    if not is_list or len(values) != (length or len(values) or 1) or not all(_is_count(value) for value in values):
+        are = f"they are {list(values)}" if is_list else f"it is {values!r}"
+        raise ValueError(f"{key} must be {length or 'a list of'} whole numbers of at least 1, but {are}")
+
+
+def require_count(key: str, value: Any) -> None:
+    """Raise ValueError for anything but a whole number of 1 or more."""
+    if not _is_count(value):
+        raise ValueError(f"{key} must be a whole number of at least 1, but it is {value!r}")
+
+
+def require_share(key: str, value: Any) -> None:
+    """Raise ValueError for anything but a share of values that is set to 0; with 1 nothing would be left."""
+    if not (_is_number(value) and 0 <= value < 1):
+        raise ValueError(f"{key} must be a share from 0 to below 1, but it is {value!r}")
+
+
+def require_above_zero(key: str, value: Any, most: float = math.inf) -> None:
+    """Raise ValueError for anything but a number above 0, and `most` at most."""
+    if not (_is_number(value) and 0 < value <= most):
+        words = "" if math.isinf(most) else f", and {most} at most"
+        raise ValueError(f"{key} must be a number above 0{words}, but it is {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _nearest(name: str, among: Iterable[str]) -> str:

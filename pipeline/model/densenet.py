@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pipeline.model.choices import require_above_zero, require_count, require_counts, require_share
 from pipeline.model.first_values import he, set_first_values
 from pipeline.model.forms import SMALL, chosen_form, small_form_note
 from pipeline.model.tracing import output_shape
@@ -77,10 +78,11 @@ class DenseNet(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        if min(stem, growth_rate, *depths) < 1:
-            raise ValueError(f"stem, growth_rate and depths must be 1 or more, but they are {stem}, {growth_rate} and {list(depths)}")
-        if not 0 < compression <= 1:
-            raise ValueError(f"compression must be above 0, and 1 at most, but it is {compression}")
+        require_count("stem", stem)
+        require_count("growth_rate", growth_rate)
+        require_counts("depths", depths)
+        require_above_zero("compression", compression, most=1)
+        require_share("dropout", dropout)
         small = chosen_form(form, image_size) == SMALL
         self.notes = [small_form_note(image_size, "a 3x3 first convolution of stride 1, no pooling after it")] if small else []
         self.features = small_stem(in_channels, stem) if small else paper_stem(in_channels, stem)
@@ -88,6 +90,8 @@ class DenseNet(nn.Module):
         for place, depth in enumerate(depths, start=1):
             if place > 1:
                 kept = int(channels * compression)
+                if not kept:
+                    raise ValueError(f"compression must leave a channel between two blocks, but {compression} of {channels} is none")
                 self.features.add_module(f"transition{place - 1}", transition(channels, kept, dropout))
                 channels = kept
             self.features.add_module(f"denseblock{place}", dense_block(depth, channels, growth_rate, bottleneck, dropout))
@@ -139,6 +143,8 @@ class CIFARDenseNet(DenseNet):
         compression: float,
         dropout: float,
     ) -> None:
+        require_count("depth", depth)
+        require_count("growth_rate", growth_rate)
         per_layer = 2 if bottleneck else 1  # convolutions
         layers, rest = divmod(depth - 4, 3 * per_layer)
         if rest or layers < 1:

@@ -1,19 +1,20 @@
 """The form of a network: exactly the paper's, or the field's convention for images that are much smaller than the paper's."""
 
+import math
+
 from torch import nn
+
+from pipeline.model.choices import chosen
 
 PAPER, SMALL, AUTO = "paper", "small", "auto"
 PAPER_FROM = 112  # pixels: half the papers' 224; from there on their strides leave maps of 3x3 or more
+FROM = {PAPER: 0, SMALL: math.inf, AUTO: PAPER_FROM}  # pixels from which each gives the paper's form
 FRAMED, FRAMED_TO = range(28, 32), 32  # pixels: MNIST's 28x28 is a little less than the 32x32 of LeNet and of five poolings
 
 
 def chosen_form(form: str, image_size: int) -> str:
     """Return PAPER or SMALL; AUTO takes SMALL for images of fewer than PAPER_FROM pixels. Raises ValueError for another form."""
-    if form not in (PAPER, SMALL, AUTO):
-        raise ValueError(f"form must be {PAPER}, {SMALL} or {AUTO}, but it is {form}")
-    if form == AUTO:
-        return SMALL if image_size < PAPER_FROM else PAPER
-    return form
+    return PAPER if image_size >= chosen("form", form, FROM) else SMALL
 
 
 def small_form_note(image_size: int, changes: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.model.blocks import LocalResponseNorm
-from pipeline.model.choices import chosen
+from pipeline.model.choices import chosen, require_above_zero, require_count, require_share
 from pipeline.model.first_values import he, normal, set_first_values, xavier
 from pipeline.model.forms import SMALL, chosen_form, small_form_note
 from pipeline.model.tracing import TooSmallError, output_shape, trace
@@ -109,8 +109,11 @@ class GoogLeNet(nn.Module):
     ) -> None:
         super().__init__()
         kernels = chosen("third_branch", third_branch, THIRD_BRANCHES)
-        if last_pool < 1 or auxiliary_weight < 0:
-            raise ValueError(f"last_pool must be 1 or more, auxiliary_weight 0 or more, but they are {last_pool} and {auxiliary_weight}")
+        require_count("last_pool", last_pool)
+        require_share("dropout", dropout)
+        require_share("auxiliary_dropout", auxiliary_dropout)
+        if auxiliary_weight != 0:
+            require_above_zero("auxiliary_weight", auxiliary_weight)
         small = chosen_form(form, image_size) == SMALL
         self.notes = [small_form_note(image_size, SMALL_CHANGES)] if small else []
         self.auxiliary_weight = 0.0 if small else auxiliary_weight

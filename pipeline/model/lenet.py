@@ -4,13 +4,14 @@ LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document 
 Harley, "An Interactive Node-Link Visualization of Convolutional Neural Networks", ISVC 2015, which Karn's tutorial draws."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.model.blocks import ScaledTanh
+from pipeline.model.choices import chosen, require_counts
 from pipeline.model.forms import FRAMED, frame, frame_note
 from pipeline.model.tracing import output_shape
 
@@ -86,7 +87,7 @@ class Subsampling(nn.AvgPool2d):
 class RBF(nn.Module):
     """Scores of ten digits: minus the squared distance of F6 from each digit's bitmap, which is fixed.
 
-    Cross-entropy of these scores is the paper's criterion, equation 9, without its bound j on the classes that are wrong."""
+    The paper's criterion for them, its equation 9, is loss=map_criterion."""
 
     bitmaps: Tensor
 
@@ -98,10 +99,10 @@ class RBF(nn.Module):
         return -(values[:, None] - self.bitmaps).pow(2).sum(2)  # (B, 84) -> (B, 10)
 
 
-CONNECTIONS = ("full", "table")
+CONNECTIONS = {"full": False, "table": True}
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "scaled_tanh": ScaledTanh}
-POOLS = ("max", "average", "trainable")
-OUTPUTS = ("linear", "scaled_tanh", "rbf")
+POOLS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "trainable": Subsampling}
+OUTPUTS = dict.fromkeys(("linear", "scaled_tanh", "rbf"))
 
 
 class LeNet(nn.Sequential):
@@ -124,10 +125,13 @@ class LeNet(nn.Sequential):
         output: str,
     ) -> None:
         super().__init__()
-        _refuse_unknown(connections=(connections, CONNECTIONS), activation=(activation, ACTIVATIONS))
-        _refuse_unknown(pooling=(pooling, POOLS), output=(output, OUTPUTS))
+        require_counts("filters", filters, 2)
+        require_counts("units", units, 2)
         (first, second), (hidden, last) = filters, units
-        if connections == "table":
+        chosen("pooling", pooling, POOLS)
+        chosen("activation", activation, ACTIVATIONS)
+        chosen("output", output, OUTPUTS)
+        if by_table := chosen("connections", connections, CONNECTIONS):
             _refuse_other_than_the_table_s(first, second)
         if output == "rbf":
             _refuse_other_than_the_drawings(last, num_classes)
@@ -138,7 +142,7 @@ class LeNet(nn.Sequential):
             self.notes.append(frame_note(image_size))
         self._add(1, "c1", nn.Conv2d(in_channels, first, KERNEL))
         self._add_pool(2, first)
-        self._add(3, "c3", TableConv2d() if connections == "table" else nn.Conv2d(first, second, KERNEL))
+        self._add(3, "c3", TableConv2d() if by_table else nn.Conv2d(first, second, KERNEL))
         self._add_pool(4, second)
         self.add_module("flatten", nn.Flatten())
         [inputs] = output_shape(self, (in_channels, image_size, image_size))
@@ -158,7 +162,7 @@ class LeNet(nn.Sequential):
         if self.pooling == "trainable":
             self._add(number, f"s{number}", Subsampling(channels))
         else:
-            self.add_module(f"s{number}", nn.MaxPool2d(POOL) if self.pooling == "max" else nn.AvgPool2d(POOL))
+            self.add_module(f"s{number}", POOLS[self.pooling](POOL))
 
     def _set_paper_values(self) -> None:
         for layer in self:
@@ -184,9 +188,3 @@ def _refuse_other_than_the_drawings(units: int, num_classes: int) -> None:
             "output rbf compares 84 units with 7x12 bitmaps of the ten digits: it takes 10 classes and 84 as the last of units, "
             f"but there are {num_classes} classes and {units} units; choose model=lenet5_softmax or model.output=linear"
         )
-
-
-def _refuse_unknown(**options: tuple[str, Sequence[str] | Mapping[str, object]]) -> None:
-    for name, (value, choices) in options.items():
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, but it is {value}")

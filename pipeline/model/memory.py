@@ -1,6 +1,7 @@
 """What a training keeps beside the weights: activations for the backward pass, and the optimizer's memory."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -26,13 +27,14 @@ def kept_for_backward(network: nn.Module, in_channels: int, side: int) -> int:
             kept.append(tensor)
             return tensor
 
-        own = {name: buffer.clone() for name, buffer in network.named_buffers()}  # batch norm writes into these
+        own = {name: buffer.clone() for name, buffer in network.named_buffers()} | state  # batch norm writes into the buffers
+        weights = {tensor.untyped_storage()._cdata for tensor in chain(network.parameters(), own.values())}
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            functional_call(network, own | state, (images,))
+            functional_call(network, own, (images,))
         sizes: dict[int, int] = {}
         for tensor in kept:
-            if tensor.shape[:1] == images.shape[:1]:  # not a weight
-                storage, size = tensor.untyped_storage()._cdata, tensor.shape[1:].numel() * tensor.element_size()
+            storage, size = tensor.untyped_storage()._cdata, tensor.shape[1:].numel() * tensor.element_size()
+            if storage not in weights and tensor.shape[:1] == images.shape[:1]:
                 sizes[storage] = max(sizes.get(storage, 0), size)
         return sum(sizes.values()) + max(sizes.values(), default=0)
 

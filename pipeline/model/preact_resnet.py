@@ -9,9 +9,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pipeline.model.choices import chosen
+from pipeline.model.choices import chosen, require_count, require_share
 from pipeline.model.first_values import he_fan_out, normal, set_first_values
-from pipeline.model.resnet import MakeBlock, PaddedShortcut, make_shortcut, make_stages
+from pipeline.model.resnet import MakeBlock, PaddedShortcut, make_shortcut, make_stages, require_stages
 
 
 def basic(in_channels: int, out_channels: int, stride: int, dropout: float) -> dict[str, nn.Module]:
@@ -26,8 +26,10 @@ def basic(in_channels: int, out_channels: int, stride: int, dropout: float) -> d
 
 
 def bottleneck(in_channels: int, out_channels: int, stride: int, dropout: float) -> dict[str, nn.Module]:
-    """1x1 to a quarter of `out_channels`, 3x3, dropout, 1x1 back."""
+    """1x1 to a quarter of `out_channels`, 3x3, dropout, 1x1 back. Raises ValueError for fewer than 4 channels."""
     inner = out_channels // 4
+    if not inner:
+        raise ValueError(f"widths must be 4 or more where block is bottleneck, but one is {out_channels}")
     return {
         "conv1": nn.Conv2d(in_channels, inner, 1, bias=False),
         "bn2": nn.BatchNorm2d(inner),
@@ -88,6 +90,8 @@ class PreActResNet(nn.Module):
         last_norm: bool,
     ) -> None:
         super().__init__()
+        require_stages(stem, depths, widths)
+        require_share("dropout", dropout)
         self.notes: list[str] = []
         self.conv1 = nn.Conv2d(in_channels, stem, 3, padding=1, bias=False)
         self.stages = [f"layer{stage}" for stage in range(1, len(depths) + 1)]
@@ -116,6 +120,8 @@ class WideResNet(PreActResNet):
     dropout: share of activations set to 0 between the two convolutions of a block. Raises ValueError for a depth that is not 6n + 4."""
 
     def __init__(self, in_channels: int, num_classes: int, depth: int, widening: int, dropout: float) -> None:
+        require_count("depth", depth)
+        require_count("widening", widening)
         blocks, rest = divmod(depth - 4, 6)
         if rest or blocks < 1:
             raise ValueError(f"depth must be 6n + 4, such as 16, 22, 28 or 40, but it is {depth}")

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.model.choices import chosen
+from pipeline.model.choices import chosen, require_count, require_counts
 from pipeline.model.first_values import he_fan_out, normal, set_first_values
 from pipeline.model.forms import SMALL, chosen_form, small_form_note
 
@@ -74,7 +74,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: MakeBlock, reduction: int, halving: int) -> None:
         super().__init__()
-        if reduction < 1 or out_channels % reduction:
+        if out_channels % reduction:
             raise ValueError(f"reduction must divide each of the widths, but it is {reduction} and one is {out_channels}")
         inner = out_channels // reduction
         first, second = (stride, 1) if halving == 1 else (1, stride)
@@ -99,14 +99,17 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.bn3.weight)
 
 
-def make_stages(block: MakeBlock, stem: int, depths: Sequence[int], widths: Sequence[int]) -> list[nn.Sequential]:
-    """Return `depths[i]` blocks of `widths[i]` channels per stage; each stage but the first halves the maps.
-
-    Raises ValueError where the two lists differ in length or have entries below 1."""
+def require_stages(stem: int, depths: Sequence[int], widths: Sequence[int]) -> None:
+    """Raise ValueError for other sizes than whole numbers from 1 on, and where the two lists differ in length."""
+    require_count("stem", stem)
+    require_counts("depths", depths)
+    require_counts("widths", widths)
     if len(depths) != len(widths):
         raise ValueError(f"depths and widths must have one entry per stage each, but they have {len(depths)} and {len(widths)}")
-    if min(*depths, *widths) < 1:
-        raise ValueError(f"depths and widths must be 1 or more, but they are {list(depths)} and {list(widths)}")
+
+
+def make_stages(block: MakeBlock, stem: int, depths: Sequence[int], widths: Sequence[int]) -> list[nn.Sequential]:
+    """Return `depths[i]` blocks of `widths[i]` channels per stage; each stage but the first halves the maps."""
     stages, channels = [], stem
     for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
         first = block(channels, width, 1 if stage == 0 else 2)
@@ -140,6 +143,7 @@ class ResNet(nn.Module):
         zero_init_residual: bool,
     ) -> None:
         super().__init__()
+        require_stages(stem, depths, widths)
         small = chosen_form(form, image_size) == SMALL
         self.notes = [small_form_note(image_size, "a 3x3 first convolution of stride 1, no pooling after it")] if small else []
         self.conv1 = nn.Conv2d(in_channels, stem, *((3, 1, 1) if small else (7, 2, 3)), bias=False)
@@ -171,6 +175,7 @@ class ResNet(nn.Module):
 
 def block_maker(block: str, shortcut: str, reduction: int, stride_in: str) -> MakeBlock:
     """Return what makes one block; raises ValueError for names that there are not, and for 1x1 filters that a basic block lacks."""
+    require_count("reduction", reduction)
     make, halving = chosen("shortcut", shortcut, SHORTCUTS), chosen("stride_in", stride_in, HALVING)
     is_basic = chosen("block", block, {"basic": True, "bottleneck": False})
     if not is_basic:
@@ -186,6 +191,7 @@ class CIFARResNet(ResNet):
     Raises ValueError for a depth that is not 6n + 2."""
 
     def __init__(self, in_channels: int, num_classes: int, image_size: int, depth: int, shortcut: str, zero_init_residual: bool) -> None:
+        require_count("depth", depth)
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"depth must be 6n + 2, such as 20, 32, 44, 56 or 110, but it is {depth}")

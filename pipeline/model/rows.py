@@ -52,7 +52,7 @@ class Summary:
     groups: dict[str, str]  # dotted name of what holds layers -> what it is, in words
     parameters: int
     trainable: int  # of these
-    buffers: int  # values that are stored with the weights and not trained
+    buffers: int  # values that are neither trained nor given: running statistics, LeNet-5's drawings
     macs: int  # multiplications with additions for one image
     kept: int  # bytes of an image's activations that the backward pass needs
     remembered: float  # values that the optimizer remembers of each weight: SGD 0, with momentum 1, Adam 2

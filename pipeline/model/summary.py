@@ -51,10 +51,16 @@ WORDS = {
 ABBREVIATED = re.compile(r"[A-Z]{2}")  # ReLU, GELU, SiLU, ELU stay as they are
 
 
-def summarise(network: nn.Module, in_channels: int, side: int, make_optimizer: Callable[[Any], Optimizer]) -> Summary:
+def summarise(
+    network: nn.Module,
+    make_network: Callable[[int], nn.Module],
+    make_optimizer: Callable[[Any], Optimizer],
+    in_channels: int,
+    side: int,
+) -> Summary:
     """Return a network's table for images of (in_channels, side, side), as it is: frozen weights count as not trained.
 
-    Raises as `trace` does."""
+    make_network: builds it for images of another side; remarks suggest no size that it was not tried with. Raises as `trace` does."""
     calls = trace(network, in_channels, side)
     shared = len(_shared_beginning([call.layer for call in calls]))
     calls = [replace(call, layer=call.layer[shared:]) for call in calls]
@@ -71,7 +77,7 @@ def summarise(network: nn.Module, in_channels: int, side: int, make_optimizer: C
         kept=kept_for_backward(network, in_channels, side),
         remembered=remembered(make_optimizer),
         notes=tuple(getattr(network, "notes", ())),
-        remarks=tuple(remarks(calls, side)),
+        remarks=tuple(remarks(calls, side, lambda other: trace(make_network(other), in_channels, other))),
     )
 
 

@@ -83,13 +83,17 @@ def first_that_works(
     images = torch.zeros(count, *shape, device=device or weight.device, dtype=weight.dtype)
     tensors = chain(network.named_parameters(), network.named_buffers()) if device else ()
     try:
-        return work(images, {name: torch.empty_like(tensor, device=device) for name, tensor in tensors})
+        return work(images, {name: _empty(tensor, device) for name, tensor in tensors})
     except TooSmallError:
         raise
     except Exception:
         if not others:
             raise
         return first_that_works(network, shape, work, others)
+
+
+def _empty(tensor: Tensor, device: str | None) -> Tensor:
+    return torch.empty_like(tensor, device=device).requires_grad_(tensor.requires_grad)
 
 
 def _follow(layers: nn.Module, images: Tensor, state: dict[str, Tensor]) -> tuple[list[Call], Shape]:
@@ -182,7 +186,8 @@ class _Tracer(TorchFunctionMode):
     def _refuse_small(self, maps: Shape, window: Window, error: RuntimeError) -> None:
         if min(maps[1:]) + 2 * window.padding < window.side:
             size = "x".join(str(side) for side in maps[1:])
-            padded = f", even with {window.padding} pixels of padding" if window.padding else ""
+            pixels = "pixel" if window.padding == 1 else "pixels"
+            padded = f", even with {window.padding} {pixels} of padding" if window.padding else ""
             name = self.path[-1][0] if self.path and self.path[-1][0] else "a layer"
             name = f"layer {name}" if name.isdecimal() else name
             raise TooSmallError(

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from torch import nn
 
 from pipeline.model.blocks import fully_connected
+from pipeline.model.choices import require_count, require_counts, require_share
 from pipeline.model.first_values import he, normal, set_first_values
 from pipeline.model.forms import FRAMED, PAPER, chosen_form, frame, frame_note, small_form_note
 from pipeline.model.tracing import output_shape
+
+SMALL_CHANGES = "one linear layer on the mean of each map in place of fc6, fc7 and fc8, whose units and dropout count for nothing"
 
 
 class VGG(nn.Sequential):
@@ -34,10 +37,14 @@ class VGG(nn.Sequential):
         dropout: float,
     ) -> None:
         super().__init__()
+        require_counts("filters", filters)
+        require_counts("convolutions", convolutions)
         if len(filters) != len(convolutions):
             raise ValueError(
                 f"filters has {len(filters)} blocks and convolutions has {len(convolutions)}; they need a number for each block"
             )
+        require_count("units", units)
+        require_share("dropout", dropout)
         is_paper = chosen_form(form, image_size) == PAPER
         self.notes: list[str] = []
         if image_size in FRAMED:
@@ -51,7 +58,7 @@ class VGG(nn.Sequential):
             self.add_module(f"pool{block}", nn.MaxPool2d(2))
         if not is_paper:
             self.add_module("average", nn.AdaptiveAvgPool2d(1))
-            self.notes.append(small_form_note(image_size, "one linear layer on the mean of each map in place of fc6, fc7 and fc8"))
+            self.notes.append(small_form_note(image_size, SMALL_CHANGES))
         set_first_values(self, he)
         inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
         head = fully_connected(inputs, units, num_classes, dropout) if is_paper else _small_head(inputs, num_classes)

@@ -37,6 +37,11 @@ class Window:
         reached = (self.positions(side) - 1) * self.stride + max(self.side, self.stride) - self.padding
         return max(0, side - reached)
 
+    def beyond(self, side: int) -> int:
+        """Return by how many rows, and columns, the last windows end beyond maps of that side and their padding, as it is rounded up."""
+        end = (self.positions(side) - 1) * self.stride + self.side
+        return max(0, end - side - 2 * self.padding)
+
 
 def adaptive_window(function: str, before: tuple[int, ...], after: tuple[int, ...]) -> Window | None:
     """Return what a function without a window of its own gathers from maps: all of a map, an adaptive part, every nth value."""

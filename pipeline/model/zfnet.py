@@ -8,7 +8,8 @@ from functools import partial
 
 from torch import nn
 
-from pipeline.model.blocks import CappedConv2d, LocalResponseNorm, constrain, fully_connected
+from pipeline.model.blocks import CappedConv2d, LocalResponseNorm, add_layers, constrain, fully_connected
+from pipeline.model.choices import require_count, require_counts, require_share
 from pipeline.model.first_values import he, normal, set_first_values
 from pipeline.model.forms import PAPER, chosen_form, small_form_note
 from pipeline.model.tracing import output_shape
@@ -35,6 +36,10 @@ class ZFNet(nn.Sequential):
         max_rms: float,
     ) -> None:
         super().__init__()
+        require_counts("filters", filters, 5)
+        require_count("units", units)
+        require_count("small_units", small_units)
+        require_share("dropout", dropout)
         one, two, three, four, five = filters
         is_paper = chosen_form(form, image_size) == PAPER
         self.notes = [] if is_paper else [small_form_note(image_size, _changes(units, small_units))]
@@ -45,24 +50,20 @@ class ZFNet(nn.Sequential):
         conv = partial(CappedConv2d, max_rms=max_rms)
         conv1 = conv(in_channels, one, 7, 2, padding=1) if is_paper else conv(in_channels, one, 3, padding=1)
         conv2 = conv(one, two, 5, 2) if is_paper else conv(one, two, 5, padding=2)
-        self._add(conv1=conv1, relu1=nn.ReLU(), pool1=pool(), norm1=LocalResponseNorm())
-        self._add(conv2=conv2, relu2=nn.ReLU(), pool2=pool(), norm2=LocalResponseNorm())
-        self._add(conv3=conv(two, three, 3, padding=1), relu3=nn.ReLU())
-        self._add(conv4=conv(three, four, 3, padding=1), relu4=nn.ReLU())
-        self._add(conv5=conv(four, five, 3, padding=1), relu5=nn.ReLU(), pool5=pool())
+        add_layers(self, conv1=conv1, relu1=nn.ReLU(), pool1=pool(), norm1=LocalResponseNorm())
+        add_layers(self, conv2=conv2, relu2=nn.ReLU(), pool2=pool(), norm2=LocalResponseNorm())
+        add_layers(self, conv3=conv(two, three, 3, padding=1), relu3=nn.ReLU())
+        add_layers(self, conv4=conv(three, four, 3, padding=1), relu4=nn.ReLU())
+        add_layers(self, conv5=conv(four, five, 3, padding=1), relu5=nn.ReLU(), pool5=pool())
         inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
-        self._add(**fully_connected(inputs, units if is_paper else small_units, num_classes, dropout))
+        add_layers(self, **fully_connected(inputs, units if is_paper else small_units, num_classes, dropout))
         for layer in self:
             set_first_values(layer, he if isinstance(layer, nn.Conv2d) and not is_paper else normal)
         constrain(self)
-
-    def _add(self, **layers: nn.Module) -> None:
-        for name, layer in layers.items():
-            self.add_module(name, layer)
 
 
 def _changes(units: int, small_units: int) -> str:
     return (
         "conv1 has 3x3 filters with stride 1 (paper: 7x7, 2), conv2 stride 1 (2), "
-        f"poolings are padded, fc6 and fc7 have {small_units} units ({units})"
+        f"poolings are padded, fc6 and fc7 have small_units={small_units} (in place of units={units})"
     )

@@ -10,16 +10,18 @@ def main(cfg: Config, places: Places) -> None:
     """Train the configured network on the prepared images; write its bundle."""
     import time
     from dataclasses import asdict
+    from functools import partial
 
     import torch
 
+    from pipeline.analysis.layer_table import layer_table
     from pipeline.bundle import TRAINED_WITH, make_network, write_bundle
     from pipeline.dataset.current import require_current
     from pipeline.dataset.manifest import Manifest
     from pipeline.tracking.run import tracked_training
     from pipeline.training.callbacks import duration
     from pipeline.training.fit import fit
-    from pipeline.training.layers import summary_of
+    from pipeline.training.summary import summary_of
     from pipeline.weights.start import start_from_weights
 
     start = time.monotonic()
@@ -30,12 +32,12 @@ def main(cfg: Config, places: Places) -> None:
         require_current(WORKSPACE / cfg.dataset.sources.folder, prepared)
     torch.set_num_threads(cfg.training.threads)
     torch.manual_seed(cfg.seed)
-    network = make_network(cfg.model, manifest, cfg.training.input)
+    make, side = partial(make_network, cfg.model, manifest), cfg.training.input or manifest.size
+    network = make(side)
     for line in start_from_weights(cfg, network, manifest.classes, places.home):
         print(line)
-    summary = summary_of(network, cfg.optimizer, manifest.channels, cfg.training.input or manifest.size)
-    for line in (*summary.notes, *summary.remarks):
-        print(line)
+    summary = summary_of(network, make, cfg.optimizer, manifest.channels, side)
+    print(layer_table(summary, cfg.training.batch_size), flush=True)
     with tracked_training(cfg, manifest, places.home) as run:
         run.log_layers(cfg.model["name"], summary, cfg.training.batch_size)
         fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.name, run)

@@ -49,7 +49,7 @@ def body(material: Material) -> list[Block]:
         "ReLU keeps what it lets through exactly, and doing it twice changes nothing. Its slope is 1 or 0. The slope of tanh is 1 at "
         f"most, of sigmoid {slope(np.zeros(1), 'sigmoid')[0]:.2f} at most; both go to 0 at both ends. A gradient is multiplied with "
         f"that slope at each layer: after four sigmoids at most {0.25**4:.4f} of it is left. That is why sigmoids are slow in deep "
-        "networks ([page 15](15-choices.md) measures it).",
+        "networks ([page 15](15-choices.md) compares them).",
         f"On a real map: the edges of the photo. {negative:.0%} of its values are negative.",
         Picture("maps", "A feature map and what activations make of it", lambda path: _draw_maps(path, maps)),
         "The sigmoid makes ½ of 0, so its map is nowhere quiet.",

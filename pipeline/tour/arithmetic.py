@@ -5,10 +5,14 @@ from fractions import Fraction
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.model.blocks import L2Pool2d, SumPool2d
+
 Matrix = NDArray[np.float64]  # (H, W)
+
+POOLS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "sum": SumPool2d, "L2": L2Pool2d}
 
 
 def correlate(image: ArrayLike, kernel: ArrayLike, stride: int = 1, padding: int = 0) -> Matrix:
@@ -23,14 +27,7 @@ def convolve(image: ArrayLike, kernel: ArrayLike) -> Matrix:
 
 def pooled(image: ArrayLike, kind: str, window: int = 2) -> Matrix:
     """Pool by max, average, sum or L2 (the root of the sum of squares), in windows side by side."""
-    maps = _batch(image)
-    found = {
-        "max": lambda: F.max_pool2d(maps, window),
-        "average": lambda: F.avg_pool2d(maps, window),
-        "sum": lambda: F.avg_pool2d(maps, window, divisor_override=1),
-        "L2": lambda: F.lp_pool2d(maps, 2, window),
-    }[kind]()
-    return found[0, 0].numpy()
+    return POOLS[kind](window)(_batch(image))[0, 0].numpy()
 
 
 def output_size(width: int, kernel: int, padding: int, stride: int) -> Fraction:

@@ -47,6 +47,11 @@ def begun(lesson: Lesson, rule: Callable[[Tensor], None] | None, seed: int) -> C
     return network
 
 
+def most_frequent(lesson: Lesson) -> float:
+    """Return the share of the held-out images that are of the class that most training images are of."""
+    return (lesson.held_out_labels == lesson.labels.mode().values).float().mean().item()
+
+
 def body(material: Material) -> list[Block]:
     lesson = material.lesson
     found = compared({name: partial(begun, lesson, rule) for name, rule in RULES.items()}, lesson, SEEDS)
@@ -62,7 +67,9 @@ def body(material: Material) -> list[Block]:
         "*Fan in* is the number of values that one sum adds, *fan out* the number of sums that one value goes into. For ten 5x5 "
         f"filters on a colour image they are 75 and 250, so Xavier's bound is √(6 / 325) = {xavier_bound(10, 5, 3):.5f}.",
         "**Why not zeros?** Behind weights of 0, all maps are 0, so all gradients of weights are 0 but that of the last layer's "
-        f"biases. These learn how often each class comes, nothing else: guessing gives {percent(1 / len(lesson.classes))}.",
+        f"biases. These learn how often each class comes, nothing else, and every image gets the same answer. Here "
+        f"{percent(results['zeros'][0])} of the answers were right; to say for each image what most training images are would be right "
+        f"for {percent(most_frequent(lesson))}.",
         "Batch norm makes the first values matter less, because it brings every map to one size whatever came before; deep networks "
         "without it need the right rule. `first_values` in conf/model chooses it for a network written in YAML.",
     ]

@@ -1,54 +1,48 @@
 """Page: error, gradient, one step of learning."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.analysis.figures.tour_curves import Bars, Plot, bars, curves
 from pipeline.tour.material import Lesson, Material
 from pipeline.tour.page import Block, Page, Picture, Table
 from pipeline.tour.small_training import step, two_convolutions
+from pipeline.training.losses import HalfSquaredError
 
 # Karn's example.
 CLASSES = ("dog", "cat", "boat", "bird")
 TARGET = (0.0, 0.0, 1.0, 0.0)
 BEFORE = (0.2, 0.4, 0.1, 0.3)  # the answer of the first weights
 AFTER = (0.1, 0.1, 0.7, 0.1)  # after the update
-EVEN, EVEN_TARGET = (0.1,) * 10, tuple(float(digit == 3) for digit in range(10))  # Deshpande's first answer for a 3
-RATE = 0.1  # of the steps below
+BOAT = CLASSES.index("boat")
+EVEN, THREE = (0.1,) * 10, 3  # Deshpande's first answer, for a 3
+STEP_IMAGES = 128  # of the step below, at most
+RATE = 0.1  # its learning rate
 
 
-def half_squared(output: Tensor, target: Tensor) -> Tensor:
-    """Return the sum of (target - output)^2 / 2."""
-    return (target - output).square().sum() / 2
+LOSSES: dict[str, nn.Module] = {"half squared error": HalfSquaredError(), "cross-entropy": nn.CrossEntropyLoss()}
 
 
-def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-    """Return -ln of the true class's probability, in nats. output: probabilities."""
-    return -(target * output.log()).sum()
-
-
-LOSSES = {"half squared error": half_squared, "cross-entropy": cross_entropy}
-
-
-def loss(name: str, output: tuple[float, ...], target: tuple[float, ...] = TARGET) -> float:
-    return LOSSES[name](_tensor(output), _tensor(target)).item()
+def loss(name: str, output: tuple[float, ...], true: int) -> float:
+    """Return what an answer costs. output: probabilities; true: the place of the true class among them."""
+    return _cost(name, _tensor(output).log(), true).item()  # softmax makes the probabilities of their logarithms again
 
 
 def gradient_at_output(output: tuple[float, ...]) -> list[float]:
-    """Return d(half squared error) / d(output): output - target."""
-    values = _tensor(output).requires_grad_()
-    return torch.autograd.grad(half_squared(values, _tensor(TARGET)), values)[0].tolist()
+    """Return d(half squared error) / d(output) of the boat's answer."""
+    return (_tensor(output) - _tensor(TARGET)).tolist()
 
 
-def gradient_at_scores(name: str, output: tuple[float, ...]) -> list[float]:
+def gradient_at_scores(name: str, output: tuple[float, ...], true: int) -> list[float]:
     """Return the loss's gradient with respect to the scores of which softmax makes `output`."""
     scores = _tensor(output).log().requires_grad_()
-    return torch.autograd.grad(LOSSES[name](scores.softmax(dim=0), _tensor(TARGET)), scores)[0].tolist()
+    return torch.autograd.grad(_cost(name, scores, true), scores)[0].tolist()
 
 
 def updated(weight: float, rate: float, gradient: float) -> float:
@@ -59,13 +53,19 @@ def updated(weight: float, rate: float, gradient: float) -> float:
     return value.item()
 
 
-def one_step(lesson: Lesson, seed: int) -> tuple[float, float, dict[str, tuple[int, bool]]]:
-    """Take one step on one batch.
+@dataclass(frozen=True)
+class Step:
+    images: int  # of its batch
+    before: float  # loss of these, nats
+    after: float
+    layers: dict[str, tuple[int, bool]]  # parameters, and whether they changed
 
-    Returns its loss before and after, in nats, and layer -> (parameters, whether they changed)."""
+
+def one_step(lesson: Lesson, seed: int) -> Step:
+    """Take one step on one batch."""
     network = two_convolutions(lesson, seed)
     optimizer = torch.optim.SGD(network.parameters(), RATE)
-    images, labels = lesson.images[:128], lesson.labels[:128]
+    images, labels = lesson.images[:STEP_IMAGES], lesson.labels[:STEP_IMAGES]
     before = {name: parameter.clone() for name, parameter in network.named_parameters()}
     first = step(network, optimizer, images, labels)
     with torch.no_grad():
@@ -74,11 +74,22 @@ def one_step(lesson: Lesson, seed: int) -> tuple[float, float, dict[str, tuple[i
     for name, layer in network.layers.named_children():
         own = [(parameter, before[f"layers.{name}.{kind}"]) for kind, parameter in layer.named_parameters()]
         layers[name] = sum(now.numel() for now, _ in own), any(not torch.equal(now, then) for now, then in own)
-    return first, second, layers
+    return Step(len(labels), first, second, layers)
+
+
+def change(before: float, after: float) -> str:
+    """Return what one step did to the loss of its own images."""
+    if after < before:
+        return f"After one step, on the same images, it is {after:.4f}: lower."
+    return f"After one step, on the same images, it is {after:.4f}: not lower. For these images the step was too large."
+
+
+def changed(parameters: int, is_changed: bool) -> str:
+    return "yes" if is_changed else "no" if parameters else "nothing to change"
 
 
 def body(material: Material) -> list[Block]:
-    first, second, layers = one_step(material.lesson, material.seed)
+    taken = one_step(material.lesson, material.seed)
     classes = len(material.lesson.classes)
     return [
         "How wrong is an answer? Karn's network is to say *boat*. Its first weights are random, and so is its answer.",
@@ -88,25 +99,25 @@ def body(material: Material) -> list[Block]:
             [
                 ("truth", *TARGET, 0, 0),
                 *(
-                    (name, *output, *(f"{loss(kind, output):.4g}" for kind in LOSSES))
+                    (name, *output, *(f"{loss(kind, output, BOAT):.4g}" for kind in LOSSES))
                     for name, output in (("before", BEFORE), ("after", AFTER))
                 ),
             ],
         ),
-        f"The tutorials take the *half squared error*, Σ ½ (target - output)²: {loss('half squared error', BEFORE):.2f} before, "
-        f"{loss('half squared error', AFTER):.2f} after. The ½ is there for its derivative, which is then output - target: "
+        f"The tutorials take the *half squared error*, Σ ½ (target - output)²: {loss('half squared error', BEFORE, BOAT):.2f} before, "
+        f"{loss('half squared error', AFTER, BOAT):.2f} after. The ½ is there for its derivative, which is then output - target: "
         f"{_written(gradient_at_output(BEFORE))}. (The *mean* squared error divides by the number of classes instead.)",
         f"Deshpande's network starts with 0.1 for each of ten digits: its half squared error is "
-        f"{loss('half squared error', EVEN, EVEN_TARGET):.2f}, its cross-entropy {loss('cross-entropy', EVEN, EVEN_TARGET):.6f}, which "
+        f"{loss('half squared error', EVEN, THREE):.2f}, its cross-entropy {loss('cross-entropy', EVEN, THREE):.6f}, which "
         "is ln 10.",
         "Classifiers are trained by *cross-entropy* now. The reason is in the gradient at the scores, before softmax:",
         Table(
             ("gradient at the scores, before", *CLASSES),
-            [(name, *(f"{value:+.2f}" for value in gradient_at_scores(name, BEFORE))) for name in LOSSES],
+            [(name, *(f"{value:+.2f}" for value in gradient_at_scores(name, BEFORE, BOAT))) for name in LOSSES],
         ),
-        "For the boat the gradient of cross-entropy is eight times as large. The worse the answer, the less the squared error learns "
-        "from it, because softmax is flat there; cross-entropy learns most from it. `loss=half_squared_error` trains with the "
-        "tutorials' error.",
+        "For the boat the gradient of cross-entropy is eight times as large. From an answer that is sure and wrong the squared "
+        "error learns next to nothing, because softmax is flat there; cross-entropy learns most from it. "
+        "`loss=half_squared_error` trains with the tutorials' error.",
         Picture("losses", "Two losses, and their pull on the true class's score", _draw_losses),
         "## One step",
         "Learning repeats four things: **forward** (the answer), **loss**, **backward** (the gradient of each weight, by the chain "
@@ -114,15 +125,19 @@ def body(material: Material) -> list[Block]:
         f"says in its direction. With w = 1, a learning rate η of 0.1 and a gradient of 2 the new weight is {updated(1, 0.1, 2):g}.",
         "One such step on one batch of images is an *iteration*. When every training image has been used once, that is an *epoch*. The "
         "next batch meets the weights that this one has changed.",
-        f"Here is one: 128 images of the training, η = {RATE}. Before, the loss is {first:.4f}: guessing among {classes} classes gives "
-        f"ln {classes} = {math.log(classes):.4f}, where every network begins that is sound. After one step, on the same images, it is "
-        f"{second:.4f}.",
+        f"Here is one: {taken.images} images of the training, η = {RATE}. Before, the loss is {taken.before:.4f}; to give each of "
+        f"{classes} classes the same probability costs ln {classes} = {math.log(classes):.4f}. {change(taken.before, taken.after)}",
         Table(
             ("layer", "parameters", "changed by the step"),
-            [(name, f"{count:,}", "yes" if changed else "nothing to change") for name, (count, changed) in layers.items()],
+            [(name, f"{count:,}", changed(count, is_changed)) for name, (count, is_changed) in taken.layers.items()],
         ),
         "Only weights and biases change. The number of filters, their size and the architecture are chosen before and stay.",
     ]
+
+
+def _cost(name: str, scores: Tensor, true: int) -> Tensor:
+    cost: Tensor = LOSSES[name](scores[None], torch.tensor([true]))
+    return cost
 
 
 def _tensor(values: tuple[float, ...]) -> Tensor:
@@ -136,7 +151,7 @@ def _written(values: list[float]) -> str:
 def _draw_answers(path: Path) -> None:
     groups = [
         Bars(
-            f"{name}: error {loss('half squared error', output):.2f}",
+            f"{name}: error {loss('half squared error', output, BOAT):.2f}",
             dict(zip(CLASSES, [(p, 0.0) for p in output], strict=True)),
             "boat",
             0,
@@ -149,9 +164,8 @@ def _draw_answers(path: Path) -> None:
 def _draw_losses(path: Path) -> None:
     """Two classes: the loss as a function of the true class's probability, and its slope with respect to that class's score."""
     shares = np.linspace(0.01, 0.99, 99)
-    target = (1.0, 0.0)
-    losses = {name: [loss(name, (p, 1 - p), target) for p in shares] for name in LOSSES}
-    pull = {"half squared error": [2 * (1 - p) * p * (1 - p) for p in shares], "cross-entropy": [1 - p for p in shares]}
+    losses = {name: [loss(name, (p, 1 - p), true=0) for p in shares] for name in LOSSES}
+    pull = {name: [abs(gradient_at_scores(name, (p, 1 - p), true=0)[0]) for p in shares] for name in LOSSES}
     curves(
         path,
         "Two classes: what an error costs, and how hard it pulls",

@@ -57,7 +57,7 @@ def measured(conf: Path, name: str) -> Measured:
     with torch.device("meta"):
         built = _built(node | {"auxiliary_weight": 0} if "auxiliary_weight" in node else node, shape)
     calls = trace(built, shape[0], shape[1])
-    field = max((call.field.size for call in calls if call.function in ("conv2d", "max_pool2d", "avg_pool2d")), default=shape[1])
+    field = max((call.field.size for call in calls if call.window), default=shape[1])
     return Measured(shape, sum(weight.numel() for weight in built.parameters()), sum(call.macs for call in calls), field)
 
 
@@ -74,7 +74,7 @@ def body(material: Material) -> list[Block]:
         "networks themselves, layer by layer; tests hold them to the papers'. A MAC is one multiplication with its addition, for one "
         "image. *Sees* is the receptive field of the last convolution or pooling window.",
         Picture("sizes", "Parameters and computation of the networks for ImageNet", lambda path: _draw(path, large)),
-        Table(("`model=`", "image", "classes", "parameters", "MACs", "sees"), [_row(name, one) for name, one in found.items()]),
+        Table(("`model=`", "image", "classes", "parameters", "MACs", "sees"), [row(name, one) for name, one in found.items()]),
         *(["Not built, because its options refuse these images:"] + [f"- {words}" for words in refused] if refused else []),
         f"Parameters and computation are different things. VGG's first fully connected layer alone has {512 * 7 * 7 * 4096:,} weights, "
         "each used once; its convolutions have few weights, each used thousands of times. ResNets end with an average over each map in "
@@ -93,9 +93,11 @@ def _built(node: dict[str, Any], shape: Input) -> nn.Module:
     return build("model", node, nn.Module, in_channels=channels, num_classes=classes, image_size=side)
 
 
-def _row(name: str, one: Measured) -> tuple[str, ...]:
+def row(name: str, one: Measured) -> tuple[str, ...]:
+    """Return the cells of a network's line of the table."""
     channels, side, classes = one.input
-    return f"`{name}`", f"{side}x{side}x{channels}", f"{classes:,}", f"{one.parameters:,}", f"{one.macs / 1e6:,.1f} M", f"{one.field}"
+    macs = f"{one.macs / 1e6:,.1f} M" if one.macs >= 1e6 else f"{one.macs:,}"
+    return f"`{name}`", f"{side}x{side}x{channels}", f"{classes:,}", f"{one.parameters:,}", macs, f"{one.field}"
 
 
 def _corrections(found: dict[str, Measured]) -> list[tuple[str, ...]]:

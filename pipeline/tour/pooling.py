@@ -7,12 +7,11 @@ import numpy as np
 from pipeline.analysis.figures.tour_curves import Plot, curves
 from pipeline.analysis.figures.tour_panels import Box, Panel, panels
 from pipeline.tour.activations import activated, edges
-from pipeline.tour.arithmetic import Matrix, correlate, pooled
+from pipeline.tour.arithmetic import POOLS, Matrix, correlate, pooled
 from pipeline.tour.convolution import CROSS, GRAY
 from pipeline.tour.material import Material
 from pipeline.tour.page import Block, Page, Picture, Table
 
-KINDS = ("max", "average", "sum", "L2")
 BLOCK = [[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]]  # Stanford's CS231n
 WINDOWS = (1, 2, 4, 8)  # pixels; 1: no pooling
 
@@ -31,7 +30,7 @@ def body(material: Material) -> list[Block]:
         "Pooling takes each small window of a map, 2x2 mostly, side by side, and keeps one number of it. Height and width are halved; "
         "the number of maps stays. It has no weights.",
         Picture("kinds", "Four kinds of pooling on the same 4x4 numbers", _draw_kinds),
-        Table(("kind", "result"), [(kind, _written(pooled(BLOCK, kind))) for kind in KINDS]),
+        Table(("kind", "result"), [(kind, _written(pooled(BLOCK, kind))) for kind in POOLS]),
         "*L2* is the root of the sum of squares. *Sum* is four times *average*: the same up to a scale, and yet "
         "not the same to learn with ([page 15](15-choices.md)).",
         f"Gupta's 4x4 sums of [page 3](03-convolution.md) become {_written(pooled(correlate(GRAY, CROSS), 'max'))} by max pooling.",
@@ -54,7 +53,7 @@ def _written(values: Matrix) -> str:
 def _draw_kinds(path: Path) -> None:
     boxes = [Box(top, left, 2, 2, colour) for colour, (top, left) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2)))]
     shown = [Panel(np.array(BLOCK), "map", limits=(-12, 8), numbers="d", boxes=boxes)]
-    for kind in KINDS:
+    for kind in POOLS:
         found = pooled(BLOCK, kind)
         ends = [Box(row, column, 1, 1, 2 * row + column) for row in range(2) for column in range(2)]
         shown.append(Panel(found, kind, limits=(-1.5 * found.max(), found.max()), numbers=".4g", boxes=ends))
@@ -72,7 +71,7 @@ def _draw_maps(path: Path, maps: Matrix) -> None:
 def _draw_shift(path: Path, maps: Matrix, windows: list[int]) -> None:
     lines = {kind: (windows, [difference(maps, kind, window) for window in windows]) for kind in ("max", "average", "L2")}
     plot = Plot("difference, as a share of the map's length", "window, pixels", lines, is_share=True, has_log_x=True, has_points=True)
-    curves(path, "A shift by one pixel matters less after pooling", [plot], size=(5.2, 3.0))
+    curves(path, "A shift by one pixel, by the window of the pooling", [plot], size=(5.2, 3.0))
 
 
 PAGE = Page("pooling", "Pooling", "max, average, sum, L2; what a shift by a pixel does", body)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
-from pipeline.analysis.figures.tour_windows import Row, window_rows
+from pipeline.analysis.figures.tour_windows import window_rows
 from pipeline.model.tracing import Call, trace
+from pipeline.model.windows import Window
 from pipeline.tour.arithmetic import output_size
 from pipeline.tour.material import Material
 from pipeline.tour.page import Block, Page, Picture, Table
@@ -40,6 +41,11 @@ def same_padding(kernel: int) -> Fraction:
     return Fraction(kernel - 1, 2)
 
 
+def window(case: tuple[int, int, int, int]) -> Window:
+    _, kernel, padding, stride = case
+    return Window(kernel, stride, padding)
+
+
 def body(material: Material) -> list[Block]:
     paper, cropped, padded = alexnets_first(224, 0), alexnets_first(227, 0), alexnets_first(224, 2)
     return [
@@ -66,7 +72,7 @@ def body(material: Material) -> list[Block]:
 
 
 def _result(case: tuple[int, int, int, int]) -> tuple[str, int]:
-    return _decimal(case), int(output_size(*case))
+    return _decimal(case), window(case).positions(case[0])
 
 
 def _decimal(case: tuple[int, int, int, int]) -> str:
@@ -74,9 +80,7 @@ def _decimal(case: tuple[int, int, int, int]) -> str:
 
 
 def _draw(path: Path) -> None:
-    window_rows(
-        path, "Places of a window; red: never seen", [Row(width, window, padding, stride) for width, window, padding, stride in DRAWN]
-    )
+    window_rows(path, "Places of a window; red: never seen", [(case[0], window(case)) for case in DRAWN])
 
 
 PAGE = Page("sizes", "Stride, padding and sizes", "the formula, its exceptions, and AlexNet's 224", body)

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,15 @@ class Course:
 
     losses: list[float]  # mean cross-entropy of the training images, nats
     accuracies: list[float]  # share of the held-out images that are right
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters before a ReLU."""
+
+    count: int
+    dead: int  # of these, whose maps are 0 or less everywhere
+    nan: int  # of these, whose maps are not numbers somewhere: neither dead nor alive
 
 
 def one_convolution(lesson: Lesson, seed: int, filters: int = 10) -> CNN:
@@ -94,15 +103,23 @@ def accuracy(network: CNN, lesson: Lesson) -> float:
 
 
 @torch.no_grad()
-def dead_filters(network: CNN, lesson: Lesson) -> int:
-    """Return how many filters of the first convolution give nothing above 0 anywhere on the training images."""
-    maps = network.layers[0](lesson.images)  # (N, filters, H, W)
-    return int((~(maps > 0).any(dim=3).any(dim=2).any(dim=0)).sum())
+def filters_left(network: CNN, lesson: Lesson) -> Filters:
+    """Return what has become of the filters of the first convolution, by their maps of the training images."""
+    maps = network.layers[0](lesson.images).transpose(0, 1).flatten(1)  # (filters, N * H * W)
+    return Filters(len(maps), int((maps <= 0).all(dim=1).sum()), int(maps.isnan().any(dim=1).sum()))
 
 
 def spread(shares: list[float]) -> tuple[float, float]:
     """Return mean and standard deviation."""
     return fmean(shares), stdev(shares)
+
+
+def standing(shares: list[float], others: list[float]) -> Literal["ahead of", "behind", "not told apart from"]:
+    """Return how the mean of some trainings stands to that of others: told apart where they differ by more than both deviations."""
+    (mean, deviation), (other, its_deviation) = spread(shares), spread(others)
+    if abs(mean - other) <= deviation + its_deviation:
+        return "not told apart from"
+    return "ahead of" if mean > other else "behind"
 
 
 def percent(share: float) -> str:

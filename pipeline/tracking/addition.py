@@ -4,14 +4,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, make_network
 from pipeline.config.schema import Config
 from pipeline.tracking.delivery import settle
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.run import MADE, Run, begin
-from pipeline.training.layers import summary_of
+from pipeline.training.summary import summary_of
+from pipeline.weights.freezing import freeze
 
 
 @contextmanager
@@ -34,8 +36,10 @@ def tracked_addition(cfg: Config, bundle: Bundle, home: Path) -> Iterator[Run]:
 
 def restore(run: Run, bundle: Bundle) -> None:
     """Tell what the bundle knows of its training."""
+    freeze(bundle.network, bundle.config.get("weights", {}).get("freeze", []))  # older bundles do not say: nothing could be frozen
     channels, side = bundle.manifest.channels, bundle.config["training"]["input"] or bundle.manifest.size
-    summary = summary_of(bundle.network, bundle.config["optimizer"], channels, side)
+    make = partial(make_network, bundle.config["model"], bundle.manifest)
+    summary = summary_of(bundle.network, make, bundle.config["optimizer"], channels, side)
     run.log_layers(bundle.config["model"]["name"], summary, bundle.config["training"]["batch_size"])
     for row in bundle.history:
         run.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))

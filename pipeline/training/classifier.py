@@ -15,6 +15,7 @@ from pipeline.dataset.loaders import Batch
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
+from pipeline.training.losses import whole_loss
 
 MakeOptimizer = Callable[[Any], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
@@ -23,8 +24,7 @@ MakeScheduler = Callable[[Optimizer], LRScheduler]
 class Classifier(L.LightningModule):
     """Trains `network`, (B, C, H, W) -> (B, classes), on batches of uint8 (B, H, W, C) and labels (B,).
 
-    A network with auxiliary heads gives a tuple in training, (scores, *auxiliary scores); their losses count
-    network.auxiliary_weight each. The metrics are of the main scores, so that training compares with validation."""
+    The metrics are of the main scores, also where auxiliary heads take part in training, so that it compares with validation."""
 
     mean: Tensor
     std: Tensor
@@ -54,14 +54,10 @@ class Classifier(L.LightningModule):
 
     def step(self, batch: Batch, split: str) -> Tensor:
         images, labels = batch  # (B, H, W, C), (B,)
-        answer = self(images)
-        scores, *auxiliary = answer if isinstance(answer, tuple) else (answer,)  # each (B, classes)
-        loss = self.loss(scores, labels)
+        scores, loss, whole = whole_loss(self.network, self.loss, self(images), labels)
         accuracy = (scores.argmax(dim=1) == labels).float().mean()
         self.log_dict({f"{split}/loss": loss, f"{split}/accuracy": accuracy}, on_step=False, on_epoch=True, batch_size=len(labels))
-        for other in auxiliary:
-            loss = loss + self.network.auxiliary_weight * self.loss(other, labels)
-        return loss
+        return whole
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # dropout draws by (seed, step)

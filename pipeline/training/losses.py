@@ -1,6 +1,8 @@
-"""Losses that torch lacks: scores (B, classes) and labels (B,) -> one number, the mean over the images.
+"""Losses that torch lacks: scores (B, classes) and labels (B,) -> one number, the mean over the images; and the whole of a network's.
 
 weight: (classes,), how much an image of each class counts (training.balance=weights); the mean is then the weighted one."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,3 +74,30 @@ class Focal(ImageLoss):
         miss = -torch.expm1(log_p)  # 1 - p
         # The power of an exact 0 has an infinite slope where gamma is below 1, and the gradient would be NaN.
         return -(miss.clamp(min=torch.finfo(miss.dtype).tiny) ** self.gamma) * log_p
+
+
+class MAPCriterion(ImageLoss):
+    """y_D + log(exp(-bound) + sum of exp(-y_i)), y_i = -score of class i a distance, D the true class (LeCun et al. 1998, equation 9).
+
+    Cross-entropy beside a rubbish class at the distance `bound`: the true class is drawn nearer than that, others are pushed no
+    further. Without it an image teaches nothing once its class is nearest by a little."""
+
+    def __init__(self, bound: float, weight: Tensor | None = None) -> None:
+        super().__init__(weight)
+        self.bound = bound
+
+    def of_images(self, scores: Tensor, labels: Tensor) -> Tensor:
+        rubbish = scores.new_full((len(scores), 1), -self.bound)
+        return F.cross_entropy(torch.cat([scores, rubbish], dim=1), labels, reduction="none")
+
+
+def whole_loss(network: nn.Module, loss: nn.Module, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `network` answered as scores, (B, classes), their loss, and this with the losses of auxiliary heads.
+
+    answer: the scores; or, of a network with such heads in training, (scores, *auxiliary scores), which count
+    network.auxiliary_weight each."""
+    scores, *auxiliary = answer if isinstance(answer, tuple) else (answer,)
+    main = whole = loss(scores, labels)
+    for other in auxiliary:
+        whole = whole + network.auxiliary_weight * loss(other, labels)
+    return scores, main, whole

@@ -31,7 +31,7 @@ def read_given(weights: Weights, how: Fetch, root: Path) -> Given:
     """Return what `weights.source` holds; root: what a path is relative to. A URL is downloaded once, into downloads/ there.
 
     Raises ConfigError where there is no such file or its sha256 is null or another one, DataError for a file that holds
-    something else than tensors, NetworkError for a URL that can't be fetched."""
+    something else than tensors and for a folder that is no bundle, NetworkError for a URL that can't be fetched."""
     source = str(weights.source)
     path = _fetched(weights, source, how, root) if "://" in source else root / source
     if path.is_dir():
@@ -48,10 +48,22 @@ def _of_bundle(folder: Path, weights: Weights, source: str) -> Given:
         if not path.exists():
             raise ConfigError(f"weights.source: {source} is not the folder of a bundle: {path.name} is missing", "weights.source")
     _require_sha256(description, weights, f"{source}/bundle.json")
-    tree = json.loads(description.read_text())
-    if (found := sha256(values)) != tree["weights_sha256"]:
-        raise DataError(f"{values} is damaged: sha256 {found}, expected {tree['weights_sha256']}; take another copy of the bundle")
-    return Given(load_file(values), tree["manifest"]["classes"])
+    expected, classes = _described(description, source)
+    if (found := sha256(values)) != expected:
+        raise DataError(f"{values} is damaged: sha256 {found}, expected {expected}; take another copy of the bundle")
+    return Given(_tensors_of(values, f"{source}/{values.name}"), classes)
+
+
+def _described(description: Path, source: str) -> tuple[str, list[str]]:
+    """Return the sha256 of a bundle's weights, and its classes."""
+    try:
+        tree = json.loads(description.read_text())
+        return tree["weights_sha256"], list(tree["manifest"]["classes"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{source}/{description.name} does not describe a network of this project: it is no JSON with weights_sha256 and "
+            f"manifest.classes ({type(error).__name__}: {error}). Name the folder of a bundle, or the file of weights alone"
+        ) from error
 
 
 def _require_sha256(path: Path, weights: Weights, shown: str) -> None:
@@ -70,7 +82,7 @@ def _require_sha256(path: Path, weights: Weights, shown: str) -> None:
 
 def _fetched(weights: Weights, source: str, how: Fetch, root: Path) -> Path:
     """Return where a URL's file lies, downloaded now if need be."""
-    name = PurePosixPath(urlsplit(source).path).name
+    name = _name_in(source)
     if weights.sha256 is None:
         return _unchecked(source, name, how, root)
     kept = _place(root, weights.sha256, name)
@@ -78,6 +90,17 @@ def _fetched(weights: Weights, source: str, how: Fetch, root: Path) -> Path:
         if not (kept.exists() and sha256(kept) == weights.sha256):
             download(SourceFile(name, weights.sha256, url=source), [], kept, how, root)
     return kept
+
+
+def _name_in(source: str) -> str:
+    """Return the file's name in a URL, which the file is kept under."""
+    name = PurePosixPath(urlsplit(source).path).name
+    if not name or name.startswith("."):
+        raise ConfigError(
+            f"weights.source: {without_credentials(source)} does not end with a file's name, as net.safetensors; give the file's own URL",
+            "weights.source",
+        )
+    return name
 
 
 def _unchecked(source: str, name: str, how: Fetch, root: Path) -> Path:

@@ -1,7 +1,5 @@
 """Let a network begin with the weights that the config names, and take some of its layers out of the training."""
 
-import difflib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,11 +8,10 @@ from torch import nn
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.config.urls import without_credentials
-from pipeline.model.first_values import WEIGHTED
+from pipeline.weights.freezing import freeze, heads_of, is_auxiliary
 from pipeline.weights.given import Given, Tensors, read_given
 from pipeline.weights.names import in_our_names, notes_of
 
-AUXILIARY = r"aux\w*"  # modules that score during the training alone (GoogLeNet)
 COUNTER = "num_batches_tracked"  # of batch norm; older files have none, and nothing is computed with it
 SHOWN = 3  # tensors that a refusal names
 
@@ -50,50 +47,13 @@ def fill(network: nn.Module, given: Given, classes: list[str], names: str) -> li
     return lines
 
 
-def freeze(network: nn.Module, prefixes: list[str]) -> None:
-    """Keep layers as they are: no gradient, and evaluation mode, in which batch norm does not follow the batches.
-
-    prefixes: beginnings of names, up to a dot, an underscore or the end: conv1 means conv1, conv1.bn and conv1_2, not conv10.
-    Raises ConfigError for one that no layer has, and where a layer that makes the scores would not learn."""
-    layers = dict(network.named_modules())
-    for prefix in prefixes:
-        found = [name for name in layers if re.match(rf"{re.escape(prefix)}(?=[._]|$)", name)]
-        if not found:
-            raise ConfigError(f"weights.freeze: no layer's name begins with {prefix}{_nearest(prefix, layers)}", "weights.freeze")
-        for name in found:
-            layers[name].eval().requires_grad_(False)
-    for head in _heads(network):
-        if not layers[head].weight.requires_grad:
-            raise ConfigError(f"weights.freeze holds {head}, which makes the scores and has to learn; leave it out", "weights.freeze")
-
-
-def _nearest(prefix: str, layers: Iterable[str]) -> str:
-    names = [name for name in layers if name]
-    near = [name for name in names if name.endswith(f".{prefix}")] + difflib.get_close_matches(prefix, names, n=3, cutoff=0.5)
-    first = [name for name in names if "." not in name]
-    return f"; the nearest are {', '.join(near[:3])}" if near else f"; there are {', '.join(first[:8])}"
-
-
 def _count(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def _is_auxiliary(name: str) -> bool:
-    return re.match(rf"{AUXILIARY}\.", name) is not None
-
-
-def _heads(network: nn.Module) -> list[str]:
-    """Return the layers that make scores: the last one with weights, and the last one of each auxiliary module."""
-    last = {}
-    for name, layer in network.named_modules():
-        if isinstance(layer, WEIGHTED):
-            last[name.partition(".")[0] if _is_auxiliary(name) else ""] = name
-    return list(last.values())
-
-
 def _match_auxiliary(tensors: Tensors, own: Tensors) -> list[str]:
     """Leave out auxiliary modules that the network has not, and leave alone those that the source has not."""
-    theirs, ours = ({name.partition(".")[0] for name in names if _is_auxiliary(name)} for names in (tensors, own))
+    theirs, ours = ({name.partition(".")[0] for name in names if is_auxiliary(name)} for names in (tensors, own))
     for name in [name for name in tensors if name.partition(".")[0] in theirs - ours]:
         del tensors[name]
     tensors.update({name: own[name] for name in own if name.partition(".")[0] in ours - theirs})
@@ -103,14 +63,24 @@ def _match_auxiliary(tensors: Tensors, own: Tensors) -> list[str]:
 
 def _match_heads(network: nn.Module, tensors: Tensors, own: Tensors, other_classes: bool) -> list[str]:
     """Leave the scores of other classes at their first values; other_classes: their number may be the same."""
-    lines = []
-    for head in _heads(network):
+    heads, lines = heads_of(network), []
+    if other_classes and not heads:
+        lines.append("the scores have no weights of their own: all layers keep what they learnt of other classes")
+    for head in heads:
         weight, mine = tensors.get(f"{head}.weight"), own[f"{head}.weight"]
         if weight is None or weight.shape[1:] != mine.shape[1:] or (len(weight) == len(mine) and not other_classes):
             continue
         tensors.update({name: own[name] for name in own if name.rpartition(".")[0] == head})
-        lines.append(f"{head}: first values for {len(mine)} classes in place of the weights for {len(weight)} others")
+        lines.append(f"{head}: first values for {_replaced(len(mine), len(weight), other_classes)}")
     return lines
+
+
+def _replaced(mine: int, theirs: int, other_classes: bool) -> str:
+    """Word which scores a head has and which it leaves; one output scores two classes, so that other outputs may be of the same."""
+    if 1 not in (mine, theirs):
+        return f"{mine} classes in place of the weights for {theirs} others"
+    outputs = {count: "one output" if count == 1 else f"{count} outputs" for count in (mine, theirs)}
+    return f"{outputs[mine]} in place of the weights for {outputs[theirs]}{' of other classes' if other_classes else ''}"
 
 
 def _match_colours(network: nn.Module, tensors: Tensors, own: Tensors) -> list[str]:

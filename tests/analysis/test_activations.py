@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pipeline.analysis.activations import Layer, feature_maps, in_words, layer_names, rows
 from pipeline.model import blocks
+from pipeline.model.lenet import Subsampling
 
 IMAGE = torch.arange(64.0).reshape(1, 1, 8, 8) / 32 - 1  # (1, C, H, W)
 
@@ -123,6 +124,7 @@ def test_a_layer_of_ones_own_is_what_it_derives_from() -> None:
         (nn.AdaptiveAvgPool2d(1), "average pooling"),
         (blocks.SumPool2d(2), "sum pooling"),
         (blocks.L2Pool2d(2), "L2 pooling"),
+        (Subsampling(6), "subsampling"),
         (nn.LocalResponseNorm(5), "LocalResponseNorm"),
         (nn.BatchNorm2d(1), "batch norm"),
         (nn.GELU(), "GELU"),

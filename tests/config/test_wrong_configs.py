@@ -88,7 +88,7 @@ IN_CONF = [
         CNN,
         "  pool1:",
         "  pool1: {kind: max_pool, kernel: 0}",
-        "model: pipeline.model.cnn.CNN refused its options: layers.pool1.kernel must be 1 or more, but it is 0",
+        "model: pipeline.model.cnn.CNN refused its options: layers.pool1.kernel must be a whole number of at least 1, but it is 0",
     ),
     (CNN, "  pool1:", "  pool1: max_pool", 'model.layers.pool1 must be a mapping or null, but it is "max_pool"'),
     (CNN, "_target_:", "_target_: pipeline.model.cnn.CNNN", "model._target_: there is no class pipeline.model.cnn.CNNN"),

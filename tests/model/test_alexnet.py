@@ -139,7 +139,7 @@ def test_small_images_get_the_small_form_with_a_note(name: str, size: int, last:
     [note] = network.notes
     assert note == (
         f"small form for images of {size}x{size} pixels: conv1 has 5x5 filters with stride 1 (paper: 11x11, 4), poolings are padded, "
-        "fc6 and fc7 have 512 units (4096). model.form=paper keeps the paper's layers"
+        "fc6 and fc7 have small_units=512 (in place of units=4096). model.form=paper keeps the paper's layers"
     )
 
 
@@ -160,7 +160,7 @@ def test_the_papers_form_refuses_small_images_with_the_layer(composed: Compose) 
 
 
 def test_another_form_is_refused(composed: Compose) -> None:
-    with pytest.raises(ConfigError, match="form must be paper, small or auto, but it is tiny"):
+    with pytest.raises(ConfigError, match="form is 'tiny', expected one of paper, small, auto"):
         on_meta(composed, "alexnet", 32, form="tiny")
 
 

@@ -169,9 +169,9 @@ def test_images_that_are_too_small_are_refused_by_the_pooling_that_meets_one_pix
         ({"depth": 41}, "depth must be 3n + 4, such as 40 or 100, but it is 41"),
         ({"depth": 4}, "depth must be 3n + 4, such as 40 or 100, but it is 4"),
         ({"depth": 43, "bottleneck": True}, "depth must be 6n + 4, such as 40 or 100, but it is 43"),
-        ({"growth_rate": 0}, "stem, growth_rate and depths must be 1 or more, but they are 16, 0 and [12, 12, 12]"),
-        ({"compression": 0}, "compression must be above 0, and 1 at most, but it is 0"),
-        ({"compression": 1.5}, "compression must be above 0, and 1 at most, but it is 1.5"),
+        ({"compression": 0}, "compression must be a number above 0, and 1 at most, but it is 0"),
+        ({"compression": 1.5}, "compression must be a number above 0, and 1 at most, but it is 1.5"),
+        ({"compression": 0.005}, "compression must leave a channel between two blocks, but 0.005 of 160 is none"),
     ],
 )
 def test_what_can_t_be_built_is_refused(changes: dict[str, Any], message: str, composed: Compose) -> None:
@@ -181,5 +181,5 @@ def test_what_can_t_be_built_is_refused(changes: dict[str, Any], message: str, c
 
 
 def test_an_unknown_form_is_refused(composed: Compose) -> None:
-    with pytest.raises(ConfigError, match="form must be paper, small or auto, but it is tiny"):
+    with pytest.raises(ConfigError, match="form is 'tiny', expected one of paper, small, auto"):
         on_meta(composed, "densenet121", 32, form="tiny")

@@ -32,6 +32,7 @@ NATURAL = {
     "mlp": 28,
     "resnet20": 32,
     "preact_resnet110": 32,
+    "preact_resnet164": 32,
     "wrn_16_4": 32,
     "densenet_bc_100_12": 32,
     "alexnet": 227,
@@ -42,6 +43,7 @@ NATURAL = {
     "googlenet": 224,
     "googlenet_bn": 224,
     "resnet18": 224,
+    "resnet50": 224,
     "densenet121": 224,
 }
 QUICK_ONES = ("cnn", "lenet", "lenet5", "mlp", "resnet20")
@@ -101,12 +103,14 @@ def test_every_model_fits_small_images_or_says_which_layer_does_not_and_the_smal
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_fits_every_size_channels_and_classes_or_says_why_not(name: str, size: int, composed: Compose) -> None:
+def test_every_model_fits_gray_and_colour_of_8_to_224_pixels_and_2_to_1000_classes_or_says_why_not(
+    name: str, size: int, composed: Compose
+) -> None:
     fits_or_says_why(name, size, COUNTS, composed)
 
 
 @pytest.mark.parametrize("name", one_of_each())
-def test_a_network_at_its_own_size_begins_near_guessing_with_a_gradient_in_every_weight(name: str, composed: Compose) -> None:
+def test_a_network_at_its_own_size_begins_near_guessing_with_a_gradient_in_every_tensor_of_weights(name: str, composed: Compose) -> None:
     network, images, labels = untrained(name, composed)
     scores, *auxiliary = as_tuple(network(images))
     loss = cross_entropy(scores, labels)
@@ -117,7 +121,7 @@ def test_a_network_at_its_own_size_begins_near_guessing_with_a_gradient_in_every
 
 
 @pytest.mark.parametrize("name", one_of_each(without=BEGINS_SLOWLY))
-def test_a_network_at_its_own_size_learns_twelve_images_by_heart(name: str, composed: Compose) -> None:
+def test_a_network_at_its_own_size_learns_twelve_images_by_heart_without_dropout(name: str, composed: Compose) -> None:
     network, images, labels = untrained(name, composed)
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
@@ -146,5 +150,5 @@ def as_tuple(answer: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Ten
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_s_file_says_its_name_and_class(name: str) -> None:
+def test_every_model_s_file_says_its_name(name: str) -> None:
     assert read_yaml(CONF / "model" / f"{name}.yaml")["name"] == name

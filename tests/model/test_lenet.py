@@ -220,10 +220,10 @@ def test_smaller_images_are_refused_with_the_layer(size: int, words: str, compos
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"connections": "some"}, "connections must be one of full, table, but it is some"),
-        ({"activation": "gelu"}, "activation must be one of relu, scaled_tanh, but it is gelu"),
-        ({"pooling": "l2"}, "pooling must be one of max, average, trainable, but it is l2"),
-        ({"output": "svm"}, "output must be one of linear, scaled_tanh, rbf, but it is svm"),
+        ({"connections": "some"}, "connections is 'some', expected one of full, table"),
+        ({"activation": "gelu"}, "activation is 'gelu', expected one of relu, scaled_tanh"),
+        ({"pooling": "l2"}, "pooling is 'l2', expected one of max, average, trainable"),
+        ({"output": "svm"}, "output is 'svm', expected one of linear, scaled_tanh, rbf"),
         ({"filters": [6, 20]}, r"filters must be \[6, 16\] where connections is table, which is the paper's; but they are \[6, 20\]"),
         ({"units": [120, 100]}, r"takes 10 classes and 84 as the last of units, but there are 10 classes and 100 units"),
     ],

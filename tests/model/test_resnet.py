@@ -243,17 +243,19 @@ def test_dropout_is_between_the_convolutions_of_a_wide_block(composed: Compose) 
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("resnet18", {"form": "tiny"}, "form must be paper, small or auto, but it is tiny"),
+        ("resnet18", {"form": "tiny"}, "form is 'tiny', expected one of paper, small, auto"),
         ("resnet18", {"block": "basik"}, "block is 'basik', expected one of basic, bottleneck; did you mean basic?"),
         ("resnet18", {"shortcut": "none"}, "shortcut is 'none', expected one of padded, projection"),
         ("resnet18", {"stride_in": "5x5"}, "stride_in is '5x5', expected one of 1x1, 3x3"),
         ("resnet18", {"stride_in": "1x1"}, "block is basic, which has no 1x1 filters: reduction must be 1 and stride_in 3x3"),
         ("resnet18", {"reduction": 4}, "block is basic, which has no 1x1 filters: reduction must be 1 and stride_in 3x3"),
         ("resnet18", {"depths": [2, 2]}, "depths and widths must have one entry per stage each, but they have 2 and 4"),
-        ("resnet18", {"depths": [2, 2, 2, 0]}, "depths and widths must be 1 or more, but they are [2, 2, 2, 0] and [64, 128, 256, 512]"),
-        ("wrn_16_4", {"widening": 0}, "depths and widths must be 1 or more, but they are [2, 2, 2] and [0, 0, 0]"),
         ("resnet50", {"reduction": 3}, "reduction must divide each of the widths, but it is 3 and one is 256"),
-        ("resnet50", {"reduction": 0}, "reduction must divide each of the widths, but it is 0 and one is 256"),
+        (
+            "preact_resnet164",
+            {"widths": [2, 8, 8]},
+            "widths must be 4 or more where block is bottleneck, but one is 2",
+        ),
         (
             "preact_resnet110",
             {"widths": [64, 32, 16]},

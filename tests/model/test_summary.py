@@ -21,7 +21,7 @@ from tests.model.measures import on_meta, option
 
 
 def table(network: nn.Module, channels: int = 1, side: int = 32) -> Summary:
-    return summarise(network, channels, side, torch.optim.Adam)
+    return summarise(network, lambda _: network, torch.optim.Adam, channels, side)
 
 
 def named(**layers: nn.Module) -> nn.Sequential:
@@ -106,12 +106,61 @@ def test_layers_are_called_by_what_they_do(name: str, kinds: list[str], composed
 # Remarks
 
 
-def test_rows_that_no_window_reaches_are_told_with_the_nearest_sizes_that_divide_evenly() -> None:
-    network = named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2), pool3=nn.MaxPool2d(2))
+def test_each_layer_with_rows_that_no_window_reaches_is_told_with_the_nearest_sizes_that_divide_evenly() -> None:
+    network = named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2), pool3=nn.MaxPool2d(4))
     assert table(network, 1, 31).remarks == (
-        "pool1: no window reaches the last row and column of its 31×31 maps (and so in 2 more); images of 24 or 32 pixels divide evenly",
+        "pool1: rounded down, no window reaches the last row and column of its 31×31 maps; images of 16 or 32 pixels divide evenly",
+        "pool2: rounded down, no window reaches the last row and column of its 15×15 maps; images of 16 or 32 pixels divide evenly",
+        "pool3: rounded down, no window reaches the last 3 rows and columns of its 7×7 maps; images of 16 or 32 pixels divide evenly",
     )
     assert table(network, 1, 32).remarks == ()
+
+
+def test_windows_that_end_beyond_the_maps_are_told_as_rounded_up() -> None:
+    network = named(conv=nn.Conv2d(1, 2, 1), pool1=nn.MaxPool2d(3, 2, ceil_mode=True), pool2=nn.AvgPool2d(4, 4, 1, ceil_mode=True))
+    assert table(network, 1, 12).remarks == (
+        "pool1: rounded up, the last windows end 1 pixel beyond its 12×12 maps; images of 7 or 13 pixels divide evenly",
+    )
+    assert table(network, 1, 9).remarks == (
+        "pool2: rounded up, the last windows end 2 pixels beyond its 4×4 maps; images of 7 or 13 pixels divide evenly",
+    )
+    assert table(network, 1, 13).remarks == ()
+
+
+class TwoForms(nn.Sequential):
+    """Pools of two pixels, below twenty pixels of three."""
+
+    def __init__(self, side: int) -> None:
+        torch.rand(1, device="cpu")
+        window = 3 if side < 20 else 2
+        super().__init__(nn.Conv2d(1, 2, 1), nn.MaxPool2d(window), nn.MaxPool2d(window))
+
+
+def test_a_size_at_which_the_network_has_other_layers_is_suggested_only_where_it_divides_those_evenly() -> None:
+    network = TwoForms(21)
+    assert [remark.partition("; ")[2] for remark in summarise(network, TwoForms, torch.optim.Adam, 1, 21).remarks[:2]] == [
+        "images of 20 or 24 pixels divide evenly"
+    ]
+    [remark, *_] = summarise(TwoForms(19), TwoForms, torch.optim.Adam, 1, 19).remarks
+    assert remark.endswith("; images of 18 pixels divide evenly")  # 27 would with the windows of three, which it has no more
+
+
+def test_trying_another_size_draws_no_random_number() -> None:
+    network = TwoForms(21)
+    before = torch.get_rng_state()
+    assert "24 pixels" in summarise(network, TwoForms, torch.optim.Adam, 1, 21).remarks[0]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_size_that_the_network_refuses_is_not_suggested() -> None:
+    def make(side: int) -> nn.Module:
+        if side > 31:
+            raise ValueError("31 pixels at most")
+        return network
+
+    network = named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2))
+    [first, _] = summarise(network, make, torch.optim.Adam, 1, 31).remarks
+    assert first.endswith("; images of 28 pixels divide evenly")
 
 
 def test_filters_on_maps_of_one_pixel_are_told_with_the_size_from_which_the_maps_are_larger() -> None:
@@ -204,6 +253,20 @@ def test_what_batch_norm_keeps_is_counted_and_their_statistics_stay() -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert kept_for_backward(network, 1, 8) == image + maps + maps + maps  # the norm's input, ReLU's output, a gradient
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+class Viewed(nn.Module):
+    """Flattens by a view, which no images at all do not allow."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.view(len(maps), -1)
+
+
+def test_a_network_that_needs_images_to_be_followed_keeps_as_much_as_one_that_does_not() -> None:
+    conv, scores = nn.Conv2d(1, 2, 3, padding=1), nn.Linear(2 * 8 * 8, 2)  # two filters, as many as the images it gets
+    expected = kept_for_backward(named(conv=conv, relu=nn.ReLU(), flatten=nn.Flatten(), scores=scores), 1, 8)
+    assert expected > 0
+    assert kept_for_backward(named(conv=conv, relu=nn.ReLU(), flatten=Viewed(), scores=scores), 1, 8) == expected
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,11 @@ def test_a_window_has_as_many_positions_as_torch_gives_a_pooling(side: int, kern
     ("layers", "side", "message"),
     [
         ({"conv1": nn.Conv2d(1, 2, 3), "pool1": nn.MaxPool2d(2)}, 3, "pool1: the 1x1 maps before it are smaller than its 2x2 window$"),
-        ({"conv1": nn.Conv2d(1, 2, 5, padding=1)}, 2, "conv1: the 2x2 maps before it are smaller than its 5x5 window, even with 1 pixels"),
+        (
+            {"conv1": nn.Conv2d(1, 2, 5, padding=1)},
+            2,
+            "conv1: the 2x2 maps before it are smaller than its 5x5 window, even with 1 pixel of padding",
+        ),
         ({"conv1": nn.Conv2d(1, 2, 3, dilation=2)}, 4, "conv1: the 4x4 maps before it are smaller than its 5x5 window"),
         ({"pool1": nn.AvgPool2d(3)}, 2, "pool1: the 2x2 maps before it are smaller than its 3x3 window"),
         ({"pool1": nn.LPPool2d(2, 3)}, 2, "pool1: the 2x2 maps before it are smaller than its 3x3 window"),

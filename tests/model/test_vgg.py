@@ -89,8 +89,8 @@ def test_the_small_form_says_what_it_changed_and_the_papers_has_no_note(composed
     assert on_meta(composed, "vgg16", 224).notes == []
     [note] = on_meta(composed, "vgg16", 32).notes
     assert note == (
-        "small form for images of 32x32 pixels: one linear layer on the mean of each map in place of fc6, fc7 and fc8. "
-        "model.form=paper keeps the paper's layers"
+        "small form for images of 32x32 pixels: one linear layer on the mean of each map in place of fc6, fc7 and fc8, "
+        "whose units and dropout count for nothing. model.form=paper keeps the paper's layers"
     )
 
 

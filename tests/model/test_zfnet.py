@@ -99,7 +99,7 @@ def test_small_images_get_the_small_form_with_a_note(size: int, last: int, compo
     [note] = network.notes
     assert note == (
         f"small form for images of {size}x{size} pixels: conv1 has 3x3 filters with stride 1 (paper: 7x7, 2), conv2 stride 1 (2), "
-        "poolings are padded, fc6 and fc7 have 512 units (4096). model.form=paper keeps the paper's layers"
+        "poolings are padded, fc6 and fc7 have small_units=512 (in place of units=4096). model.form=paper keeps the paper's layers"
     )
 
 

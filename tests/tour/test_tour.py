@@ -1,14 +1,15 @@
 """The pages as a whole: what they are made of, and the ones that are in docs/tour."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.tour.material import Lesson, Material, prepared_photo
-from pipeline.tour.networks import measured, names
-from pipeline.tour.page import stem, write_page
+from pipeline.tour.networks import measured, names, row
+from pipeline.tour.page import stem, write_index, write_page
 from pipeline.tour.tour import PAGES, write_tour
 from tests.project import ROOT
 from tests.samples import CONF
@@ -54,9 +55,34 @@ def test_googlenet_is_counted_without_its_auxiliary_heads() -> None:
     assert measured(CONF, "googlenet").parameters == 6_998_552
 
 
+def test_a_network_that_ends_with_an_l2_pooling_sees_through_it(tmp_path: Path) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    (tmp_path / "conf" / "model" / "cnn.yaml").write_text(
+        "name: cnn\n_target_: pipeline.model.cnn.CNN\nlayers:\n  conv: {kind: conv, filters: 4, kernel: 3}\n"
+        "  pool: {kind: l2_pool, kernel: 2}\n  scores: {kind: linear}\n"
+    )
+    assert measured(tmp_path / "conf", "cnn").field == 4
+
+
+def rows_in_docs() -> dict[str, tuple[str, ...]]:
+    """Return the lines of the networks' table in docs/tour, by the network's name."""
+    [page] = DOCS.glob("*-networks.md")
+    lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("| `")]
+    return {line[0].strip(" `"): tuple(cell.strip() for cell in line) for line in lines[1:]}
+
+
+def test_docs_have_a_row_for_every_network_of_conf_and_for_no_other() -> None:
+    assert sorted(rows_in_docs()) == names(CONF)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "vgg11", "mlp"])
+def test_a_network_s_row_in_docs_is_what_is_counted_now(name: str) -> None:
+    assert rows_in_docs()[name] == row(name, measured(CONF, name))
+
+
 @pytest.mark.slow
-def test_every_network_of_conf_has_a_row() -> None:
-    assert all(measured(CONF, name).parameters > 0 for name in names(CONF))
+def test_every_network_s_row_in_docs_is_what_is_counted_now() -> None:
+    assert rows_in_docs() == {name: row(name, measured(CONF, name)) for name in names(CONF)}
 
 
 @pytest.mark.slow
@@ -66,6 +92,18 @@ def test_the_whole_tour_is_made(material: Material, tmp_path: Path, capsys: pyte
     assert len(list(tmp_path.glob("*.md"))) == len(PAGES) + 1
     for path in tmp_path.glob("*.md"):
         assert_links_lead_somewhere(path)
+
+
+def test_docs_hold_the_pages_of_the_tour_and_no_other() -> None:
+    assert {path.stem for path in DOCS.glob("*.md")} == {"README", *(stem(index, page) for index, page in enumerate(PAGES))}
+
+
+def test_the_index_in_docs_is_that_of_the_pages(tmp_path: Path) -> None:
+    write_index(tmp_path, PAGES, "", "")
+    table = (tmp_path / "README.md").read_text().strip("# \n")
+    assert (DOCS / "README.md").read_text().strip().endswith(table)
+    for index, page in enumerate(PAGES):
+        assert (DOCS / f"{stem(index, page)}.md").read_text().startswith(f"# {index + 1}. {page.title}\n")
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)

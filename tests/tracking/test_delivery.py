@@ -1,6 +1,7 @@
 """What a run tells arrives in MLflow: each thing once and in order, through cuts, deaths and a store that is away."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -33,7 +34,7 @@ from pipeline.tracking.delivery import Delivery, settle
 from pipeline.tracking.journal import COURIER, Journal, waiting
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
-from pipeline.training.layers import summary_of
+from pipeline.training.summary import summary_of
 from tests.project import ROOT, environment
 from tests.tracking.conftest import MakeBundle
 
@@ -81,7 +82,8 @@ def test_a_training_is_one_finished_run_with_the_names_of_dvc_params_diff(home: 
 
 
 def test_a_run_has_the_table_of_its_layers_and_the_network_as_a_figure(home: Path, cfg: Config, manifest: Manifest, begun: Run) -> None:
-    summary = summary_of(make_network(cfg.model, manifest, None), cfg.optimizer, manifest.channels, manifest.size)
+    make = functools.partial(make_network, cfg.model, manifest)
+    summary = summary_of(make(manifest.size), make, cfg.optimizer, manifest.channels, manifest.size)
     begun.log_layers("small", summary, batch_size=4)
     begun.end("FINISHED")
     begun.journal.close()

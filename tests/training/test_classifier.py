@@ -159,7 +159,7 @@ def test_auxiliary_heads_learn(manifest: Manifest) -> None:
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
 def test_filters_with_a_constraint_keep_to_it_after_every_step(manifest: Manifest) -> None:
     torch.manual_seed(0)
-    capped, free = CappedConv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+    capped, free = CappedConv2d(1, 4, 3, max_rms=0.1), nn.Conv2d(4, 4, 3)
     trained(classifier(manifest, nn.Sequential(capped, nn.ReLU(), free, nn.Flatten(), nn.Linear(64, 3)), rate=5.0), epochs=1)
     assert rms(capped).max() <= capped.max_rms + 1e-6
     assert rms(free).max() > capped.max_rms  # so the rate is one that needs holding back

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.config.build import build
-from pipeline.training.losses import BinaryCrossEntropy, Focal, HalfSquaredError
+from pipeline.training.losses import BinaryCrossEntropy, Focal, HalfSquaredError, MAPCriterion, whole_loss
 from tests.conftest import MakeConfig
 from tests.samples import TWO_CLASSES, options
 
@@ -108,6 +108,20 @@ def test_focal_loss_of_an_image_that_is_wholly_sure_has_a_gradient(gamma: float)
     assert scores.grad[1].tolist() == pytest.approx([-0.5, 0.5])
 
 
+def test_lenet_5s_criterion_is_the_true_class_s_distance_and_the_log_of_all_with_the_bound() -> None:
+    distances, bound = torch.tensor([[3.0, 1.0, 60.0]]), 2.0
+    expected = 1.0 + math.log(math.exp(-bound) + math.exp(-3) + math.exp(-1) + math.exp(-60))
+    assert MAPCriterion(bound)(-distances, torch.tensor([1])).item() == pytest.approx(expected)
+
+
+def test_lenet_5s_criterion_still_draws_a_true_class_that_is_nearest_but_farther_than_the_bound() -> None:
+    for distance, slope in ((40.0, 1.0), (0.1, 0.0)):
+        distances = torch.tensor([[distance, 80.0]], requires_grad=True)
+        MAPCriterion(10.0)(-distances, torch.tensor([0])).backward()
+        assert distances.grad is not None
+        assert distances.grad.tolist()[0] == pytest.approx([slope, 0], abs=1e-4)
+
+
 def test_the_multi_margin_loss_wants_the_true_class_s_score_above_the_others_by_the_margin(config: MakeConfig) -> None:
     made = loss(config, "multi_margin")
     scores = torch.tensor([[2.0, 1.5, 0.0, 1.0]])
@@ -145,3 +159,15 @@ def test_every_loss_trains_a_linear_network(name: str, config: MakeConfig) -> No
         made(network(images), labels).backward()
         optimizer.step()
     assert (network(images).argmax(dim=1) == labels).float().mean() >= 0.95
+
+
+def test_the_whole_loss_is_that_of_the_scores_and_by_their_weight_those_of_auxiliary_heads() -> None:
+    network, loss, labels = nn.Identity(), nn.CrossEntropyLoss(), torch.tensor([0, 2])
+    network.auxiliary_weight = 0.3
+    main, first, second = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
+    scores, own, whole = whole_loss(network, loss, (main, first, second), labels)
+    assert scores is main
+    torch.testing.assert_close(own, loss(main, labels))
+    torch.testing.assert_close(whole, loss(main, labels) + 0.3 * (loss(first, labels) + loss(second, labels)))
+    _, own, whole = whole_loss(nn.Identity(), loss, main, labels)
+    torch.testing.assert_close((own, whole), (loss(main, labels), loss(main, labels)))

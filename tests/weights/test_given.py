@@ -206,6 +206,50 @@ def test_a_query_of_a_url_is_not_shown(how: Fetch, server: Server, tmp_path: Pat
     assert "word" not in str(caught.value) + "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize("end", ["", "..", ".lock", "?file=net.pth", "#net.pth"])
+def test_a_url_without_a_file_s_name_is_refused_before_anything_is_asked(end: str, how: Fetch, server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"weights\.source: http://127\S+ does not end with a file's name, as net\.saf") as told:
+        read_given(naming(server.url(end), "a" * 64), how, tmp_path)
+    assert told.value.key == "weights.source"
+    assert server.asked == []
+
+
+def test_neither_query_nor_fragment_of_a_url_is_part_of_the_file_s_name(how: Fetch, server: Server, tmp_path: Path) -> None:
+    digest = sum_of(state_dict(tmp_path / "web"))
+    assert same(read_given(naming(server.url("net.pth?path=../../evil#/x"), digest), how, tmp_path).tensors, TENSORS)
+    assert [path.name for path in (tmp_path / "downloads" / digest[:16]).iterdir() if path.name != ".lock"] == ["net.pth"]
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        ("{}", "KeyError: 'weights_sha256'"),
+        ('{"weights_sha256": "a"}', "KeyError: 'manifest'"),
+        ('{"weights_sha256": "a", "manifest": {"classes": 3}}', "TypeError: 'int' object is not iterable"),
+        ("[1]", "TypeError: list indices must be"),
+        ("tensors", "JSONDecodeError: Expecting value"),
+    ],
+)
+def test_a_folder_of_something_else_that_looks_like_a_bundle_is_refused_in_words(
+    description: str, reason: str, bundle_folder: Path, how: Fetch
+) -> None:
+    (bundle_folder / "bundle.json").write_text(description)
+    with pytest.raises(DataError) as told:
+        read_given(naming("bundle", sum_of(bundle_folder / "bundle.json")), how, bundle_folder.parent)
+    assert str(told.value).startswith(
+        f"bundle/bundle.json does not describe a network of this project: it is no JSON with weights_sha256 and manifest.classes ({reason}"
+    )
+    assert str(told.value).endswith("Name the folder of a bundle, or the file of weights alone")
+
+
+def test_a_bundle_whose_weights_are_no_tensors_is_refused_in_words(bundle_folder: Path, how: Fetch) -> None:
+    (bundle_folder / "weights.safetensors").write_text("tensors")
+    tree = json.loads((bundle_folder / "bundle.json").read_text()) | {"weights_sha256": sum_of(bundle_folder / "weights.safetensors")}
+    (bundle_folder / "bundle.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"bundle/weights\.safetensors can't be read as tensors"):
+        read_given(naming("bundle", sum_of(bundle_folder / "bundle.json")), how, bundle_folder.parent)
+
+
 def test_a_bundle_s_description_is_what_mlflow_s_tag_names(bundle_folder: Path, how: Fetch) -> None:
     from pipeline.bundle import Bundle
 

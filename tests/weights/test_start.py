@@ -12,8 +12,11 @@ from pipeline.config.schema import Config, Weights
 from pipeline.dataset.files import sha256
 from pipeline.dataset.manifest import Manifest
 from pipeline.model.blocks import CappedConv2d, constrain
+from pipeline.weights.freezing import freeze
 from pipeline.weights.given import Given
-from pipeline.weights.start import fill, freeze, start_from_weights
+from pipeline.weights.start import fill, start_from_weights
+from tests.conftest import Compose
+from tests.model.measures import option
 
 CLASSES = ["top", "middle", "bottom"]
 
@@ -71,6 +74,50 @@ def test_scores_of_as_many_other_classes_keep_their_first_values_where_the_sourc
     assert not torch.equal(network.fc.weight, trained.fc.weight)
     assert fill(network, given(trained, CLASSES), CLASSES, "ours") == []
     assert torch.equal(network.fc.weight, trained.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "classes", "words"),
+    [
+        (1, ["cat", "dog"], "one output in place of the weights for one output of other classes"),
+        (2, ["cat", "dog"], "one output in place of the weights for 2 outputs of other classes"),
+        (2, ["no", "yes"], "one output in place of the weights for 2 outputs"),
+        (1000, None, "one output in place of the weights for 1000 outputs"),
+    ],
+)
+def test_one_output_of_two_classes_keeps_its_first_values_beside_weights_for_other_outputs(
+    theirs: int, classes: list[str] | None, words: str
+) -> None:
+    network = Net(classes=1)
+    before = network.fc.weight.clone()
+    assert fill(network, given(Net(classes=theirs), classes), ["no", "yes"], "ours") == [f"fc: first values for {words}"]
+    assert torch.equal(network.fc.weight, before)
+
+
+def test_one_output_is_taken_for_the_same_two_classes() -> None:
+    trained, network = Net(classes=1), Net(classes=1)
+    assert fill(network, given(trained, ["no", "yes"]), ["no", "yes"], "ours") == []
+    assert torch.equal(network.fc.weight, trained.fc.weight)
+
+
+def test_lenet5_keeps_all_it_learnt_of_other_classes_as_its_scores_have_no_weights(composed: Compose) -> None:
+    torch.manual_seed(0)
+    trained, network = (option(composed, "lenet5", 32, channels=1) for _ in range(2))
+    digits, clothes = ([f"{kind} {number}" for number in range(10)] for kind in ("digit", "cloth"))
+    source = given(trained, digits)
+    assert fill(network, source, clothes, "ours") == [
+        "the scores have no weights of their own: all layers keep what they learnt of other classes"
+    ]
+    assert unchanged(network, source)
+    assert fill(network, source, digits, "ours") == []
+
+
+def test_lenet5_s_last_layer_with_weights_can_be_frozen_but_not_all_of_them(composed: Compose) -> None:
+    network = option(composed, "lenet5", 32, channels=1)
+    freeze(network, ["f6"])
+    assert [name for name, parameter in network.named_parameters() if not parameter.requires_grad] == ["f6.weight", "f6.bias"]
+    with pytest.raises(ConfigError, match=r"weights\.freeze=\['c1', 's2', 'c3', 's4', 'c5', 'f6'\] leaves no layer that learns"):
+        freeze(network, ["c1", "s2", "c3", "s4", "c5", "f6"])
 
 
 def test_auxiliary_scores_are_scores_too() -> None:
@@ -144,7 +191,7 @@ def test_frozen_layers_are_those_whose_names_begin_so_up_to_a_dot_an_underscore_
 
 
 def test_a_constraint_does_not_touch_frozen_filters() -> None:
-    network = nn.Sequential(CappedConv2d(1, 2, 3), CappedConv2d(2, 2, 3), nn.Linear(2, 2))
+    network = nn.Sequential(CappedConv2d(1, 2, 3, max_rms=0.1), CappedConv2d(2, 2, 3, max_rms=0.1), nn.Linear(2, 2))
     nn.init.ones_(network[0].weight)
     nn.init.ones_(network[1].weight)
     freeze(network, ["0"])

@@ -1,11 +1,12 @@
 """Values that are right each by itself and can't be together."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import Path
 
 from pipeline.config.errors import ConfigError
-from pipeline.config.places import OUTS
+from pipeline.config.places import OUTS, Places
 from pipeline.config.schema import Config, Dataset, Sources, Weights
 
 SPLITS = ("train", "validation", "test")
@@ -111,8 +112,14 @@ def _weights(weights: Weights) -> Iterator[tuple[str, str]]:
         yield "weights.source", f"is null, and weights={weights.name} begins with a file's: give its path or URL, or choose weights=none"
     if weights.source and weights.names is None:
         yield "weights.names", "is null, so nobody knows whose names of layers weights.source has: give ours, torchvision or timm"
-    if weights.source and PurePath(weights.source) == PurePath(OUTS["bundle"]):
+    if weights.source and _is_written_by_training(weights.source):
         yield "weights.source", f"is {weights.source}, which training itself writes: copy it, cp -r bundle start, and name the copy"
+
+
+def _is_written_by_training(source: str) -> bool:
+    """Tell whether a path leads to bundle/ or into it, which DVC empties before a training begins."""
+    home = Places(None).home
+    return "://" not in source and Path(os.path.normpath(home / source)).is_relative_to(home / OUTS["bundle"])
 
 
 def _twice(names: list[str]) -> list[str]:

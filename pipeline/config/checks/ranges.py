@@ -101,6 +101,7 @@ RULES: dict[str, Rule] = {
     "scheduler.factor": between(0, 1),
     "loss.label_smoothing": between(0, 1),
     "loss.gamma": at_least(0),
+    "loss.bound": above(0),
     "loss.p": between(1, 2),
     "loss.margin": above(0),
     "training.batch_size": at_least(1),

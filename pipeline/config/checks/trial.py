@@ -66,6 +66,11 @@ def try_training(params: Tree) -> None:
             schedule.step()
 
 
+def tried_classes(params: Tree) -> int:
+    """Return the number of classes that a network is tried with where the data decides it. Raises as `try_out` does."""
+    return _network(params)[1]
+
+
 def _network(params: Tree) -> tuple[Any, int]:
     """Return the network and its number of classes; refuse an image size that it shrinks to nothing."""
     key, size = _seen(params)

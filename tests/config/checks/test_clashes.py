@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from pipeline.config.checks.clashes import check_clashes
 from pipeline.config.composition import Tree, parse, put, resolved
 from pipeline.config.errors import ConfigError
+from pipeline.config.places import WORKSPACE
 from tests.conftest import Compose
 
 FILE = {"name": "a.gz", "sha256": "a" * 64}
@@ -106,6 +108,19 @@ def test_weights_that_nothing_can_be_read_from_are_refused(changes: dict[str, An
     with pytest.raises(ConfigError) as caught:
         check_clashes(parse(params))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("source", ["bundle", "bundle/weights.safetensors", "start/../bundle", f"{WORKSPACE}/bundle/"])
+def test_weights_in_the_folder_that_training_empties_are_refused_however_they_are_named(source: str, params: Tree) -> None:
+    params["weights"] |= {**SOURCE, "source": source}
+    with pytest.raises(ConfigError, match=rf"weights\.source is {re.escape(source)}, which training itself writes: copy it, cp -r bundle"):
+        check_clashes(parse(params))
+
+
+@pytest.mark.parametrize("source", ["runs/a/bundle", "bundles/a", "https://host/bundle/net.pth"])
+def test_weights_in_another_folder_of_that_name_pass(source: str, params: Tree) -> None:
+    params["weights"] |= {**SOURCE, "source": source}
+    check_clashes(parse(params))
 
 
 def test_weights_of_a_named_source_pass_also_before_their_sha256_is_known(params: Tree) -> None:

@@ -68,6 +68,7 @@ LIMITS: dict[str, tuple[list[Any], list[Any]]] = {
     "scheduler.factor": ([-0.1, 1.1, nan], [0, 1]),
     "loss.label_smoothing": ([-0.1, 1.1, nan], [0, 1]),
     "loss.gamma": ([-0.1, nan, inf], [0, 2]),
+    "loss.bound": ([0, -1, nan], [0.1, 10]),
     "loss.p": ([0, 3], [1, 2]),
     "loss.margin": ([0, -1, nan], [0.5, 1]),
     "training.epochs": ([0, -1], [1]),

@@ -112,8 +112,16 @@ def test_where_no_size_works_there_is_none() -> None:
             "model.layers.conv1.kind",
             "layers.conv1.kind is 'cnov', expected one of .*did you mean conv",
         ),
-        ({"model.layers.conv1.kernel": 0}, "model.layers.conv1.kernel", "layers.conv1.kernel must be 1 or more, but it is 0"),
-        ({"model.layers.conv1.filters": "many"}, "model.layers.conv1", "refused its options: layers.conv1: conv "),
+        (
+            {"model.layers.conv1.kernel": 0},
+            "model.layers.conv1.kernel",
+            "layers.conv1.kernel must be a whole number of at least 1, but it is 0",
+        ),
+        (
+            {"model.layers.conv1.filters": "many"},
+            "model.layers.conv1.filters",
+            "layers.conv1.filters must be a whole number of at least 1, but it is 'many'",
+        ),
         ({"model.layers.pool1.strid": 1}, "model.layers.pool1.strid", "layers.pool1.strid is not an option of max_pool"),
         ({"model.layers.scores": None}, "model.layers", "layers end with shape .*, but there are 10 classes; end with {kind: linear}"),
         ({"model": {"_target_": "torch.nn.Identity"}}, "model", "does not take images of 32x32 pixels and 1 channels: it makes .*10"),

@@ -1,0 +1,78 @@
+"""Sizes in conf/model that no network can have are told by their key, whichever network it is."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.config.build import build
+from pipeline.config.composition import Tree, read_yaml
+from pipeline.config.errors import ConfigError
+from tests.samples import CONF
+
+SHARES = ("dropout", "auxiliary_dropout")  # of values that are set to 0
+ABOVE_ZERO = {"compression": ", and 1 at most", "max_rms": "", "auxiliary_weight": ""}
+
+# One of each class whose sizes are options of its own: the file that has them all.
+FILES = {
+    name: read_yaml(CONF / "model" / f"{name}.yaml")
+    for name in (
+        *("lenet", "alexnet", "zfnet", "vgg11", "googlenet", "resnet18", "resnet20"),
+        *("preact_resnet110", "wrn_16_4", "densenet121", "densenet_40_12"),
+    )
+}
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def wrong_values(key: str, value: Any) -> list[tuple[Any, str]]:
+    """Return values that `key` can't have, each with what is said of it."""
+    if isinstance(value, list):
+        wrong = [[], [*value[:-1], 0], [*value[:-1], -3], [*value[:-1], 2.5], [*value[:-1], "many"], [*value[:-1], True]]
+        lists = [(given, f" whole numbers of at least 1, but they are {given}") for given in wrong]
+        return [*lists, (3, " whole numbers of at least 1, but it is 3"), ("many", " whole numbers of at least 1, but it is 'many'")]
+    if key in SHARES:
+        words, wrong = "a share from 0 to below 1", [-0.1, 1, 1.5, "many", True]
+    elif key in ABOVE_ZERO:
+        words, wrong = f"a number above 0{ABOVE_ZERO[key]}", [-1, "many", *([1.5] if ABOVE_ZERO[key] else [])]
+    else:
+        words, wrong = "a whole number of at least 1", [0, -3, 2.5, "many", True, None]
+    return [(given, f"{key} must be {words}, but it is {given!r}") for given in wrong]
+
+
+WRONG = [
+    pytest.param(node, key, given, words, id=f"{node['name']}-{key}-{given}")
+    for node in FILES.values()
+    for key, value in node.items()
+    if is_number(value) or isinstance(value, list)
+    for given, words in wrong_values(key, value)
+]
+
+
+@pytest.mark.parametrize(("node", "key", "given", "words"), WRONG)
+def test_a_size_that_can_t_be_is_refused_with_what_it_must_be(node: Tree, key: str, given: Any, words: str) -> None:
+    with torch.device("meta"), pytest.raises(ConfigError) as told:
+        build("model", copy.deepcopy(node) | {key: given}, nn.Module, in_channels=3, num_classes=10, image_size=32)
+    assert f"refused its options: {key} must be " in str(told.value)
+    assert str(told.value).endswith(words)
+    assert told.value.key == f"model.{key}"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "count"), [("alexnet", "filters", 5), ("zfnet", "filters", 5), ("lenet", "filters", 2), ("lenet", "units", 2)]
+)
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_list_of_another_length_is_refused_with_the_length_that_it_must_have(name: str, key: str, count: int, more: int) -> None:
+    given = [8] * (count + more)
+    with torch.device("meta"), pytest.raises(ConfigError) as told:
+        build("model", FILES[name] | {key: given}, nn.Module, in_channels=3, num_classes=10, image_size=32)
+    assert str(told.value).endswith(f": {key} must be {count} whole numbers of at least 1, but they are {given}")
+
+
+def test_a_side_that_alexnet_s_maps_are_averaged_to_is_a_whole_number() -> None:
+    with pytest.raises(ConfigError, match="final_side must be a whole number of at least 1, but it is 0"):
+        build("model", FILES["alexnet"] | {"final_side": 0}, nn.Module, in_channels=3, num_classes=10, image_size=32)
