@@ -72,7 +72,7 @@ def train(name: str, training: Training) -> None:
             with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
                 for line in process.stdout:
                     print(line, end="", flush=True)
-                    log.write(line.replace(str(ROOT), "."))
+                    log.write(line.replace(str(ROOT), ".").replace(str(Path(os.environ["IMAGE_DATA"]).resolve()), "IMAGE_DATA"))
             if process.returncode:
                 raise SystemExit(f"{name}: {stage} ended with {process.returncode}")
 
@@ -108,7 +108,7 @@ def subset(full: Path, folder: Path) -> Iterator[str]:
 def table() -> Iterator[str]:
     """Yield a row for each network that has been trained in this working copy, as MLflow has its run."""
     store = Store(parse(resolved(compose(ROOT / "conf"))).tracking, ROOT)
-    yield "One seed each; accuracy on the official test images, chosen by the validation images alone."
+    yield "One seed each; accuracy on the official test images, chosen by the validation images alone; seconds beside other work."
     yield ""
     yield "| network | data | parameters | epochs | seconds per epoch | test accuracy | goal | MLflow run |"
     yield "|---|---|---|---|---|---|---|---|"
