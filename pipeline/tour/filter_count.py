@@ -69,7 +69,7 @@ def _with_filters(lesson: Lesson, count: int, seed: int) -> CNN:
 def _draw(path: Path, found: list[list[float]]) -> None:
     middle = [spread(shares)[0] for shares in found]
     lines = {"mean": (COUNTS, middle), "worst": (COUNTS, list(map(min, found))), "best": (COUNTS, list(map(max, found)))}
-    plot = Plot("accuracy", "filters", lines, is_share=True, has_log_x=True, has_points=True)
+    plot = Plot("accuracy of others", "filters", lines, is_share=True, has_log_x=True, has_points=True)
     curves(path, "Accuracy by the number of filters", [plot], size=(5.6, 3.2))
 
 
