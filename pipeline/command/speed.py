@@ -16,7 +16,7 @@ from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
 from pipeline.training.losses import whole_loss
 
-BUDGET = 1.0  # seconds for the steps that are measured
+BUDGET = 0.5  # seconds for the steps that are measured
 STEPS = 2  # that find place in it, by a smaller batch where need be
 FORWARDS = 3  # forward passes that cost as much as a step, whose backward pass computes two gradients
 SMALLEST = 2  # images of a batch: batch norm of one image has no variance
