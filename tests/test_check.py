@@ -122,7 +122,7 @@ class Slow(nn.Module):
         return (scores, scores) if self.training else scores
 
 
-@pytest.mark.parametrize(("seconds", "batch", "evaluate"), [(1 / 8, 4, 1 / 8), (4.0, 2, 4 / 3)])  # a forward is a third of a step
+@pytest.mark.parametrize(("seconds", "batch", "evaluate"), [(1 / 16, 4, 1 / 16), (4.0, 2, 4 / 3)])  # a forward is a third of a step
 def test_where_a_step_takes_long_a_smaller_batch_is_measured_and_it_says_so(
     seconds: float, batch: int, evaluate: float, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

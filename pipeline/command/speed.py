@@ -34,7 +34,7 @@ class Speed:
 
 
 def measured(cfg: Config, network: nn.Module, classes: int) -> Speed:
-    """Train `network` for a second or two on random images, on the device and with the threads of a training; it is changed."""
+    """Train `network` for about a second on random images, on the device and with the threads of a training; it is changed."""
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
     step = _step(cfg, network.to(device))
     draw = _random_batches(cfg, classes, device)
