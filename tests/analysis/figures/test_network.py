@@ -9,6 +9,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import nn
 
 from pipeline.analysis.figures import network
 from pipeline.analysis.figures.network import network_figure
@@ -28,7 +29,10 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
 
 
 def drawn(composed: Compose, name: str, side: int, channels: int, folder: Path) -> Path:
-    summary = summarise(on_meta(composed, name, side, channels), channels, side, torch.optim.Adam)
+    def made(size: int) -> nn.Module:
+        return on_meta(composed, name, size, channels)
+
+    summary = summarise(made(side), made, torch.optim.Adam, channels, side)
     network_figure(folder / "network.png", name, summary)
     return folder / "network.png"
 
