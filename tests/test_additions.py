@@ -10,12 +10,12 @@ from pipeline.dataset.files import sha256
 from tests.project import Project, small_project
 
 NETWORK = '''\
-"""A multi-layer perceptron: what the tutorials compare a CNN with."""
+"""A perceptron with one hidden layer."""
 
 from torch import Tensor, nn
 
 
-class MLP(nn.Module):
+class Perceptron(nn.Module):
     """(B, C, H, W) -> (B, classes) through one hidden layer."""
 
     def __init__(self, in_channels: int, num_classes: int, image_size: int, units: int) -> None:
@@ -48,8 +48,8 @@ def npz(raw: Path, dataset: Dataset) -> list[Item]:
 
 def add(project: Project) -> dict[str, int]:
     """Add a network, an augmentation and a data set of a new format; return file -> lines added."""
-    project.write("pipeline/model/mlp.py", NETWORK)
-    project.write("conf/model/mlp.yaml", "name: mlp\n_target_: pipeline.model.mlp.MLP\nunits: 32 # of the hidden layer\n")
+    project.write("pipeline/model/perceptron.py", NETWORK)
+    project.write("conf/model/perceptron.yaml", "name: perceptron\n_target_: pipeline.model.perceptron.Perceptron\nunits: 32 # of the hidden layer\n")
     project.write("conf/augmentation/blur.yaml", "name: blur\ntransforms:\n  blur: {_target_: albumentations.GaussianBlur, p: 0.5}\n")
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
@@ -81,8 +81,8 @@ def test_a_network_an_augmentation_and_a_data_set_work_by_the_files_that_the_tab
     files = add(project)
 
     assert set(files) == {
-        "pipeline/model/mlp.py",
-        "conf/model/mlp.yaml",
+        "pipeline/model/perceptron.py",
+        "conf/model/perceptron.yaml",
         "conf/augmentation/blur.yaml",
         "conf/dataset/shapes.yaml",
         "pipeline/dataset/formats/npz.py",
@@ -90,11 +90,11 @@ def test_a_network_an_augmentation_and_a_data_set_work_by_the_files_that_the_tab
         "dvc.yaml",
     }
     assert sum(files.values()) < 70
-    ran = project.exp_run("model=mlp", "augmentation=blur", "dataset=shapes", "training.epochs=3")
+    ran = project.exp_run("model=perceptron", "augmentation=blur", "dataset=shapes", "training.epochs=3")
     assert ran.stages == ["configure", "fetch", "resize", "train", "evaluate", "explain", "register"]
     assert "shapes" in project.read("bundle/bundle.json")
     tested = project.ok(
-        "python", "-m", "pytest", "-q", "-k", "mlp or blur or shapes", "tests/model", "tests/config", "tests/dataset"
+        "python", "-m", "pytest", "-q", "-k", "perceptron or blur or shapes", "tests/model", "tests/config", "tests/dataset"
     ).output
     assert int(tested.split(" passed")[0].split()[-1]) >= 3, "what is added is tested by being there"
     project.ok("git", "stash", "-q")
