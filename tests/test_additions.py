@@ -49,7 +49,7 @@ def npz(raw: Path, dataset: Dataset) -> list[Item]:
 def add(project: Project) -> dict[str, int]:
     """Add a network, an augmentation and a data set of a new format; return file -> lines added."""
     project.write("pipeline/model/perceptron.py", NETWORK)
-    project.write("conf/model/perceptron.yaml", "name: perceptron\n_target_: pipeline.model.perceptron.Perceptron\nunits: 32 # of the hidden layer\n")
+    project.write("conf/model/perceptron.yaml", "name: perceptron\n_target_: pipeline.model.perceptron.Perceptron\nunits: 32 # hidden\n")
     project.write("conf/augmentation/blur.yaml", "name: blur\ntransforms:\n  blur: {_target_: albumentations.GaussianBlur, p: 0.5}\n")
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
