@@ -14,6 +14,7 @@ help: ## list the targets
 setup: $(ENVIRONMENT) data/own ## make .venv from the lock file, and data/own for your photos
 
 repro: setup ## run the line: what changed since the last time, and what follows from it
+	python -m pipeline.command.doctor
 	dvc repro
 
 test: setup ## all default tests

@@ -1,0 +1,69 @@
+"""Mend what a killed dvc left half written: python -m pipeline.command.doctor
+
+DVC rewrites two of its files in place. Killed, or out of disk, in that moment it leaves them empty, and every later
+`dvc repro` stops. Both only say what is known again after the next `dvc repro`, so a damaged one can go."""
+
+import fcntl
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.config.entry import exit_code
+from pipeline.config.errors import BusyError
+from pipeline.config.places import WORKSPACE
+
+WHO_READS_AND_WRITES = Path(".dvc/tmp/rwlock")  # JSON
+ITS_GUARD = Path(".dvc/tmp/rwlock.lock")  # which DVC holds by flock while it writes that file
+WHAT_WAS_MADE = Path("dvc.lock")  # YAML
+
+
+def mend(root: Path) -> list[str]:
+    """Remove what is damaged; return a line for each. Raises BusyError while a dvc is writing."""
+    told = []
+    if (path := root / WHO_READS_AND_WRITES).exists():
+        with _guarded(root / ITS_GUARD):
+            if not _is_json(path):
+                path.unlink()
+                told.append(f"{WHO_READS_AND_WRITES} was damaged and is removed: a dvc that writes it was killed")
+    if (path := root / WHAT_WAS_MADE).exists() and not _is_mapping(path):
+        path.unlink()
+        told.append(f"{WHAT_WAS_MADE} was damaged and is removed; `git checkout {WHAT_WAS_MADE}` brings the last one that git has")
+    return told
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    with path.open("a") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError("a dvc is at work here; wait for it, then repeat") from None
+        yield
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except ValueError:
+        return False
+
+
+def _is_mapping(path: Path) -> bool:
+    try:
+        return isinstance(YAML(typ="safe").load(path.read_text()), dict)
+    except (YAMLError, UnicodeDecodeError):
+        return False
+
+
+def main() -> None:
+    """Mend the project of this folder; say what was done."""
+    print("\n".join(mend(WORKSPACE)) or "nothing is damaged")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code("doctor", main))
