@@ -44,7 +44,7 @@ def train(cfg: Config, prepared: Path, home: Path, is_tracked: bool) -> tuple[fl
     tracked = tracked_training(cfg, manifest, home) if is_tracked else contextlib.nullcontext(Untracked())
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), tracked as follower:
-        fit(cfg, network, manifest, prepared, home / "checkpoints", follower)
+        fit(cfg, network, manifest, prepared, Checkpoints(home / "checkpoints" / os.urandom(4).hex(), {}), follower)
     end = time.perf_counter()
     while waiting(home):  # the next training has the machine to itself
         time.sleep(0.05)

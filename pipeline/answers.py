@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.analysis.figures.gallery import Example
 from pipeline.analysis.scores import Labels, Probabilities
+from pipeline.analysis.views import averaged_scores
 from pipeline.bundle import Bundle
 
 Images = NDArray[np.uint8]  # (N, H, W, C)
@@ -39,19 +40,20 @@ class Answers:
         return Example(self.images[i], self.sources[i], self.classes[self.labels[i]], self.classes[best], float(row[best]))
 
 
-def answers(bundle: Bundle, prepared: Path, split: str, batch_size: int) -> Answers:
-    """Ask the network for every image of a split."""
+def answers(bundle: Bundle, prepared: Path, split: str, batch_size: int, views: str) -> Answers:
+    """Ask the network for every image of a split. views: of each image, as `averaged_scores` has them."""
     images = np.load(prepared / f"{split}.npy", mmap_mode="r")
     labels: Labels = np.load(prepared / f"{split}_labels.npy")
-    return Answers(images, labels, sources(prepared, split), predicted(bundle, images, batch_size), bundle.manifest.classes)
+    return Answers(images, labels, sources(prepared, split), predicted(bundle, images, batch_size, views), bundle.manifest.classes)
 
 
-def predicted(bundle: Bundle, images: Images, batch_size: int) -> Probabilities:
-    """Return (N, classes) probabilities for (N, H, W, C) images."""
+def predicted(bundle: Bundle, images: Images, batch_size: int, views: str) -> Probabilities:
+    """Return (N, classes) probabilities for (N, H, W, C) images. views: as `averaged_scores` has them."""
     predictor = bundle.predictor()
     with torch.inference_mode():
-        batches = [predictor(torch.from_numpy(np.array(images[i : i + batch_size]))) for i in range(0, len(images), batch_size)]
-    return torch.cat(batches).numpy()
+        parts = (torch.from_numpy(np.array(images[i : i + batch_size])) for i in range(0, len(images), batch_size))
+        scores = [averaged_scores(predictor.scores, part, views) for part in parts]
+    return torch.cat(scores).softmax(dim=1).numpy()
 
 
 def sources(prepared: Path, split: str) -> list[str]:

@@ -20,8 +20,10 @@ from pipeline.bundle import Bundle, Filters
 from pipeline.config.schema import Explain
 
 
-def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain) -> None:
-    """Draw every picture that the network has something to show for."""
+def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain, views: str) -> None:
+    """Draw every picture that the network has something to show for.
+
+    views: of the test images, as in the report, so that the confusion matrix is that of its accuracy."""
     if bundle.filters is not None:
         kept = filter_mosaic(bundle.filters[bundle.best_epoch], colour_limit(bundle.filters[0]))
         Image.fromarray(enlarged(kept, PIXELS)).save(pictures / "filters.png")
@@ -31,7 +33,7 @@ def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Expla
     for number, index in enumerate(first_of_each_class(labels, config.images), start=1):
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", classes[labels[index]])  # MLflow takes no other letters in a key
         _draw_way(pictures / f"feature_maps-{number}-{name}.png", bundle, prepared, index, classes[labels[index]], config)
-    test = answers(bundle, prepared, "test", config.batch_size)
+    test = answers(bundle, prepared, "test", config.batch_size, views)
     _draw_confusion(pictures / "confusion.png", test)
     _draw_mistakes(pictures / "mistakes.png", test, config.mistakes)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from pipeline.answers import predicted
 from pipeline.bundle import Bundle
 from pipeline.dataset.decode import Refused, decode
 from pipeline.dataset.square import fit
@@ -38,13 +38,13 @@ class Unreadable:
         return f"{self.path!s:<{width}}  not read: {self.reason}"
 
 
-def predict(bundle: Bundle, paths: list[Path], batch: int) -> Iterator[Prediction | Unreadable]:
-    """Yield one answer per file, in order; a batch of files is in memory at a time."""
+def predict(bundle: Bundle, paths: list[Path], batch: int, views: str) -> Iterator[Prediction | Unreadable]:
+    """Yield one answer per file, in order; a batch of files is in memory at a time. views: as `averaged_scores` has them."""
     for start in range(0, len(paths), batch):
-        yield from _predict_batch(bundle, paths[start : start + batch])
+        yield from _predict_batch(bundle, paths[start : start + batch], views)
 
 
-def _predict_batch(bundle: Bundle, paths: list[Path]) -> Iterator[Prediction | Unreadable]:
+def _predict_batch(bundle: Bundle, paths: list[Path], views: str) -> Iterator[Prediction | Unreadable]:
     manifest, how = bundle.manifest, bundle.decoding()
     images, reasons = {}, {}
     for path in paths:
@@ -55,8 +55,7 @@ def _predict_batch(bundle: Bundle, paths: list[Path]) -> Iterator[Prediction | U
             reasons[path] = str(reason)
     probabilities = {}
     if images:
-        with torch.inference_mode():
-            answers = bundle.predictor()(torch.from_numpy(np.stack(list(images.values()))))  # (B, classes)
+        answers = predicted(bundle, np.stack(list(images.values())), len(images), views)  # (B, classes)
         probabilities = dict(zip(images, answers.tolist(), strict=True))
     for path in paths:
         if path in reasons:

@@ -20,11 +20,11 @@ from pipeline.dataset.manifest import SPLITS
 def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate) -> dict[str, Score]:
     """Write every file of reports/; return split -> score."""
     classes = bundle.manifest.classes
-    told = {split: answers(bundle, prepared, split, config.batch_size) for split in SPLITS}
+    told = {split: answers(bundle, prepared, split, config.batch_size, config.views) for split in SPLITS}
     scores = {split: score(given.labels, given.probabilities, config.confidence) for split, given in told.items()}
     test = told["test"]
     table = confusion(test.labels, test.predictions, len(classes))
-    _write_metrics(reports / "metrics.json", scores, bundle)
+    _write_metrics(reports / "metrics.json", scores, bundle, config.views)
     _write_confusion(reports / "confusion.csv", test.labels, test.predictions, classes)
     _write_classes(reports / "classes.csv", table, classes)
     _write_curves(reports / "curves.csv", bundle)
@@ -42,9 +42,10 @@ def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate
     return scores
 
 
-def _write_metrics(path: Path, scores: dict[str, Score], bundle: Bundle) -> None:
-    tree = {split: asdict(score) for split, score in scores.items()}
+def _write_metrics(path: Path, scores: dict[str, Score], bundle: Bundle, views: str) -> None:
+    tree: dict[str, object] = {split: asdict(score) for split, score in scores.items()}
     tree["model"] = {"parameters": bundle.parameters, "best_epoch": bundle.best_epoch}
+    tree["views"] = views
     path.write_text(json.dumps(tree, indent=2) + "\n")
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.command import speed as speed_module
-from pipeline.command.check import IMAGES, _data
+from pipeline.command.check import IMAGES, data_of
 from pipeline.command.speed import AUGMENTED, Speed, estimate, measured
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
@@ -68,14 +68,14 @@ def test_images_that_are_too_small_are_refused_at_the_layer_with_the_smallest_si
 
 def test_prepared_images_say_how_many_classes_and_images_there_are(cfg: Config, prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "prepared").symlink_to(prepared)
-    found = _data(cfg, Places(tmp_path))
+    found = data_of(cfg, Places(tmp_path))
     assert (found.classes, found.train, found.validation, found.note) == (3, 12, 9, "")
 
 
 def test_other_prepared_images_say_nothing_and_the_config_may(cfg: Config, prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "prepared").symlink_to(prepared)
     cfg.resize.size = 9
-    found = _data(cfg, Places(tmp_path))
+    found = data_of(cfg, Places(tmp_path))
     assert (found.classes, found.train, found.note) == (
         3,
         IMAGES,
@@ -139,6 +139,6 @@ def test_an_epoch_is_its_training_images_its_augmentation_and_its_validation_ima
     rate, epoch = estimate(cfg, Speed(32, train=0.003, evaluate=0.001, augment=0.001), 1000, 200)
     assert rate == "250 images/s in training on 2 threads; augmentation takes 1,000 µs of each image"
     assert epoch == "an epoch of 1,000 images takes 4.2 s, 10 epochs 0:42 min"
-    cfg.training.workers = 1  # they augment meanwhile
+    cfg.machine.workers = 1  # they augment meanwhile
     assert next(estimate(cfg, Speed(32, 0.003, 0.001, 0.001), 1000, 200)).startswith("333 images/s")
     assert next(estimate(cfg, Speed(32, 0.003, 0.001, 0.005), 1000, 200)).startswith("200 images/s")

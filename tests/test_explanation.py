@@ -24,7 +24,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def pictures(written_bundle: Path, prepared: Path, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    write_pictures(Bundle.read(written_bundle), prepared, folder, small_config.explain)
+    write_pictures(Bundle.read(written_bundle), prepared, folder, small_config.explain, "plain")
     return folder
 
 
@@ -45,7 +45,7 @@ def test_there_is_a_picture_for_each_question(pictures: Path) -> None:
 
 
 def test_equal_work_has_equal_pictures(pictures: Path, bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain)
+    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
     for path in pictures.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -60,7 +60,7 @@ def test_the_filters_are_those_of_the_kept_epoch_as_they_are_tracked(pictures: P
 def test_the_film_marks_the_kept_epoch_and_one_scale_holds_all_weights(
     told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
 ) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain)
+    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
     [(_, title, _, mosaics, limit)] = told["film_strip"]
     assert title.startswith("conv: 8 filters of 3×3")
     assert [caption.split(":")[0] for caption, _ in mosaics] == ["before training", "epoch 1, kept", "epoch 2"]
@@ -73,9 +73,9 @@ def test_the_film_marks_the_kept_epoch_and_one_scale_holds_all_weights(
 def test_validation_images_are_followed_through_the_layers(
     told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
 ) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain)
+    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
     images = np.load(prepared / "validation.npy")
-    given = answers(bundle, prepared, "validation", 100)
+    given = answers(bundle, prepared, "validation", 100, "plain")
     assert len(told["way_through"]) == 3
     for (_, title, image, [row], answer), index in zip(told["way_through"], (0, 3, 6), strict=True):
         np.testing.assert_array_equal(image, images[index])
@@ -95,9 +95,9 @@ def test_of_many_classes_the_most_probable_are_shown_first(
     told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
 ) -> None:
     cfg.explain.bars, cfg.explain.images = 2, 1
-    write_pictures(bundle, prepared, tmp_path, cfg.explain)
+    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
     [(*_, answer)] = told["way_through"]
-    row = answers(bundle, prepared, "validation", 100).probabilities[0]
+    row = answers(bundle, prepared, "validation", 100, "plain").probabilities[0]
     np.testing.assert_allclose(list(answer.probabilities.values()), np.sort(row)[:0:-1], atol=1e-6)
     assert next(iter(answer.probabilities)) == answer.predicted
 
@@ -105,8 +105,8 @@ def test_of_many_classes_the_most_probable_are_shown_first(
 def test_mistakes_and_confusion_are_those_on_the_test_images(
     told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
 ) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain)
-    given = answers(bundle, prepared, "test", 100)
+    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
+    given = answers(bundle, prepared, "test", 100, "plain")
     [(_, title, examples)] = told["mistakes"]
     wanted = surest_mistakes(given.labels, given.probabilities, 12)
     assert [example.source for example in examples] == [given.sources[i] for i in wanted]
@@ -130,14 +130,14 @@ def test_a_network_without_convolutions_has_all_but_the_filters(bundle: Bundle, 
     flat = dataclasses.replace(bundle, network=Flat().eval(), filters=None)
     folder = tmp_path / "pictures"
     folder.mkdir()
-    write_pictures(flat, prepared, folder, cfg.explain)
+    write_pictures(flat, prepared, folder, cfg.explain, "plain")
     assert sorted(path.name for path in folder.iterdir()) == [name for name in NAMES if not name.startswith("filters")]
 
 
 def test_drawing_leaves_the_network_as_it_was(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in bundle.network.state_dict().items()}
     cfg.explain.images = 1
-    write_pictures(bundle, prepared, tmp_path, cfg.explain)
+    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
     assert all(torch.equal(before[name], value) for name, value in bundle.network.state_dict().items())
     assert not any(module._forward_hooks or module.training for module in bundle.network.modules())
 
@@ -146,7 +146,7 @@ def test_a_class_name_becomes_a_file_name(
     told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
 ) -> None:
     manifest = dataclasses.replace(bundle.manifest, classes=["T-shirt/top", "Straße 1", "../x"])
-    write_pictures(dataclasses.replace(bundle, manifest=manifest), prepared, tmp_path, cfg.explain)
+    write_pictures(dataclasses.replace(bundle, manifest=manifest), prepared, tmp_path, cfg.explain, "plain")
     assert [path.relative_to(tmp_path).as_posix() for path, *_ in told["way_through"]] == [
         *("feature_maps-1-T-shirt_top.png", "feature_maps-2-Stra_e_1.png", "feature_maps-3-_x.png")
     ]

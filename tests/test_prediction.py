@@ -28,7 +28,7 @@ def photos(prepared: Path, tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_every_file_has_one_answer_in_order_whatever_the_batch(batch: int, bundle: Bundle, photos: list[Path]) -> None:
-    answers = list(predict(bundle, photos, batch))
+    answers = list(predict(bundle, photos, batch, "plain"))
     assert [answer.path for answer in answers] == photos
     assert {answer.path.name: answer.reason for answer in answers if isinstance(answer, Unreadable)} == {
         "notes.txt": "not an image",
@@ -39,7 +39,7 @@ def test_every_file_has_one_answer_in_order_whatever_the_batch(batch: int, bundl
 def test_a_photo_gets_the_probabilities_that_the_network_gives_its_prepared_image(
     bundle: Bundle, photos: list[Path], prepared: Path
 ) -> None:
-    found = [answer for answer in predict(bundle, photos, 4) if isinstance(answer, Prediction)]
+    found = [answer for answer in predict(bundle, photos, 4, "plain") if isinstance(answer, Prediction)]
     with torch.no_grad():
         expected = bundle.predictor()(torch.from_numpy(np.load(prepared / "test.npy")))
     np.testing.assert_allclose([answer.probabilities for answer in found], expected, atol=1e-6)
@@ -49,7 +49,7 @@ def test_a_photo_gets_the_probabilities_that_the_network_gives_its_prepared_imag
 def test_larger_colour_photos_are_brought_to_the_network_s_size(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "large.webp"
     path.write_bytes(encoded(Image.new("RGBA", (90, 50), (9, 200, 9, 100)), "WEBP"))
-    [answer] = predict(bundle, [path], 4)
+    [answer] = predict(bundle, [path], 4, "plain")
     assert isinstance(answer, Prediction)
     assert sum(answer.probabilities) == pytest.approx(1)
 
@@ -59,7 +59,7 @@ def test_photos_are_resized_by_the_method_of_the_training(method: str, bundle: B
     pixels = np.random.default_rng(0).integers(0, 256, (10, 40, 1), dtype=np.uint8)
     Image.fromarray(pixels[..., 0]).save(tmp_path / "wide.png")
     trained = replace(bundle, manifest=replace(bundle.manifest, method=method))
-    [answer] = predict(trained, [tmp_path / "wide.png"], 4)
+    [answer] = predict(trained, [tmp_path / "wide.png"], 4, "plain")
     assert isinstance(answer, Prediction)
     with torch.no_grad():
         expected = bundle.predictor()(torch.from_numpy(fit(pixels, 8, method)[None]))
@@ -71,7 +71,7 @@ def test_photos_are_decoded_as_those_of_the_training(shade: int, bundle: Bundle,
     (tmp_path / "clear.png").write_bytes(encoded(Image.new("RGBA", (8, 8), (90, 90, 90, 0)), "PNG"))
     decoding = bundle.manifest.made_from["decode"] | {"background": [shade] * 3}
     trained = replace(bundle, manifest=replace(bundle.manifest, made_from=bundle.manifest.made_from | {"decode": decoding}))
-    [answer] = predict(trained, [tmp_path / "clear.png"], 4)
+    [answer] = predict(trained, [tmp_path / "clear.png"], 4, "plain")
     assert isinstance(answer, Prediction)
     with torch.no_grad():
         expected = bundle.predictor()(torch.full((1, 8, 8, 1), shade, dtype=torch.uint8))
@@ -87,15 +87,15 @@ def test_an_old_bundle_that_does_not_say_how_photos_were_decoded_is_refused(
     old = replace(bundle, manifest=replace(bundle.manifest, made_from=kept))
     message = rf"the bundle was made before this version .* has {words}, expected name, background, .*; train again with `dvc repro`$"
     with pytest.raises(DataError, match=message):
-        list(predict(old, photos, 4))
+        list(predict(old, photos, 4, "plain"))
 
 
 def test_a_file_named_twice_is_answered_twice(bundle: Bundle, photos: list[Path]) -> None:
-    assert len(list(predict(bundle, [photos[0], photos[0]], 4))) == 2
+    assert len(list(predict(bundle, [photos[0], photos[0]], 4, "plain"))) == 2
 
 
 def test_of_no_files_there_are_no_answers(bundle: Bundle) -> None:
-    assert list(predict(bundle, [], 4)) == []
+    assert list(predict(bundle, [], 4, "plain")) == []
 
 
 def test_answers_are_rows_of_one_table() -> None:

@@ -23,7 +23,7 @@ def reports(written_bundle: Path, prepared: Path, small_config: Config, tmp_path
 @pytest.fixture
 def answers(bundle: Bundle, prepared: Path) -> tuple[list[int], list[int]]:
     """Actual and predicted labels of the test images."""
-    probabilities = predicted(bundle, np.load(prepared / "test.npy"), 100)
+    probabilities = predicted(bundle, np.load(prepared / "test.npy"), 100, "plain")
     return np.load(prepared / "test_labels.npy").tolist(), probabilities.argmax(axis=1).tolist()
 
 
@@ -44,6 +44,16 @@ def test_metrics_hold_the_score_of_each_split(reports: Path, answers: tuple[list
     assert metrics["test"]["accuracy"] == pytest.approx(np.mean(np.equal(actual, said)), abs=1e-6)
     assert {split: metrics[split]["images"] for split in ("train", "validation", "test")} == {"train": 12, "validation": 9, "test": 6}
     assert metrics["model"] == {"parameters": bundle.parameters, "best_epoch": 1}
+    assert metrics["views"] == "plain"
+
+
+def test_metrics_are_those_of_the_views_and_say_so(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    cfg.evaluate.views = "mirror_shift"
+    scores = write_report(bundle, prepared, tmp_path, cfg.evaluate)
+    probabilities = predicted(bundle, np.load(prepared / "test.npy"), 100, "mirror_shift")
+    right = probabilities[np.arange(6), np.load(prepared / "test_labels.npy")]
+    assert scores["test"].loss == pytest.approx(-np.log(right).mean(), abs=1e-5)
+    assert json.loads((tmp_path / "metrics.json").read_text())["views"] == "mirror_shift"
 
 
 def test_the_tables_tell_of_the_test_images(reports: Path, answers: tuple[list[int], list[int]]) -> None:

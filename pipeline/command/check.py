@@ -39,7 +39,7 @@ def main(cfg: Config, places: Places) -> None:
 
     torch.set_num_threads(cfg.training.threads)
     torch.manual_seed(cfg.seed)
-    data = _data(cfg, places)
+    data = data_of(cfg, places)
     channels, side = cfg.dataset.channels, cfg.training.input or cfg.resize.size
 
     def make(size: int) -> nn.Module:
@@ -59,7 +59,8 @@ def main(cfg: Config, places: Places) -> None:
     print(f"the network as a figure: {places.show(folder / 'network.png')}")
 
 
-def _data(cfg: Config, places: Places) -> Data:
+def data_of(cfg: Config, places: Places) -> Data:
+    """Return what the prepared images say; where there are none for this config, what is likely."""
     from pipeline.config.checks.trial import tried_classes
     from pipeline.config.errors import DataError
     from pipeline.dataset.manifest import Manifest

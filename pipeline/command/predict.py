@@ -1,4 +1,4 @@
-"""Name what is on photos: python -m pipeline.command.predict PATH… [--bundle FOLDER] [--csv]"""
+"""Name what is on photos: python -m pipeline.command.predict PATH… [--bundle FOLDER] [--views plain] [--csv]"""
 
 import argparse
 import csv
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.analysis.views import PLAIN, VIEWS
 from pipeline.config.entry import exit_code
 from pipeline.config.errors import DataError
 from pipeline.config.places import OUTS, WORKSPACE
@@ -33,7 +34,7 @@ def main() -> None:
     if arguments.csv:
         table.writerow(["path", "class", "probability", *classes, "reason"])
     readable = 0
-    for found in predict(bundle, paths, BATCH):
+    for found in predict(bundle, paths, BATCH, arguments.views):
         readable += isinstance(found, Prediction)
         if arguments.csv:
             table.writerow(found.row(classes))
@@ -47,6 +48,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.command.predict", description=main.__doc__)
     parser.add_argument("path", nargs="+", type=Path, help="photos, or folders of photos")
     parser.add_argument("--bundle", type=Path, default=WORKSPACE / OUTS["bundle"], help="folder of a trained network (default: bundle/)")
+    parser.add_argument("--views", choices=VIEWS, default=PLAIN, help="of each photo, whose scores are averaged (default: plain)")
     parser.add_argument("--csv", action="store_true", help="a table for other programs: path, class, probability, all probabilities")
     return parser.parse_args()
 

@@ -27,14 +27,12 @@ def main(cfg: Config, places: Places) -> None:
     stored, labels = np.load(prepared / "train.npy", mmap_mode="r"), np.load(prepared / "train_labels.npy")
     of_class = [np.flatnonzero(labels == label) for label in range(len(manifest.classes))]
     samples = [int(found[turn]) for turn in range(IMAGES) for found in of_class if turn < len(found)][:IMAGES]
-    whole = middle(np.array(stored[samples]), cfg.training.input)
-    images = [
-        [image, *(augment(np.array(stored[sample]), epoch, sample) for epoch in range(EPOCHS))]
-        for image, sample in zip(whole, samples, strict=True)
-    ]
+    chosen = np.array(stored[samples])
+    seen = [augment(chosen.copy(), epoch, np.array(samples)) for epoch in range(EPOCHS)]
+    images = np.stack([middle(chosen, cfg.training.input), *seen], axis=1)  # (images, 1 + epochs, H, W, C)
     page = (places.live or prepared) / "preview.png"
     title = f"{manifest.dataset}, augmentation {cfg.augmentation.name}, seed {cfg.seed}"
-    augmented(page, title, np.array(images), [manifest.classes[labels[sample]] for sample in samples])
+    augmented(page, title, images, [manifest.classes[labels[sample]] for sample in samples])
     print(f"{len(samples)} training images in their first {EPOCHS} epochs: {places.show(page)}")
 
 

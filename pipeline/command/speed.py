@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +12,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.config.build import build
-from pipeline.config.schema import Config
+from pipeline.config.schema import Config, Training
 from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
 from pipeline.training.losses import whole_loss
+from pipeline.training.optimizers import parameter_groups
 
 BUDGET = 0.5  # seconds for the steps that are measured
 STEPS = 2  # that find place in it, by a smaller batch where need be
 FORWARDS = 3  # forward passes that cost as much as a step, whose backward pass computes two gradients
 SMALLEST = 2  # images of a batch: batch norm of one image has no variance
 AUGMENTED = 100  # images
+
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -35,44 +40,58 @@ class Speed:
 
 def measured(cfg: Config, network: nn.Module, classes: int) -> Speed:
     """Train `network` for about a second on random images, on the device and with the threads of a training; it is changed."""
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
-    step = _step(cfg, network.to(device))
-    draw = _random_batches(cfg, classes, device)
+    step = training_step(cfg, network)
+    draw = _random_batches(cfg, classes)
     batch, seconds = SMALLEST, _seconds(step, *draw(SMALLEST))
     if seconds > BUDGET:
         return Speed(batch, seconds / batch, seconds / batch / FORWARDS, _augmenting(cfg))
     seconds = _seconds(step, *draw(SMALLEST))  # the first prepared what the later steps have
-    batch = max(SMALLEST, min(cfg.training.batch_size, int(BUDGET / STEPS / seconds * SMALLEST)))
+    batch = max(SMALLEST, min(at_once(cfg.training), int(BUDGET / STEPS / seconds * SMALLEST)))
     _seconds(step, *draw(batch))
     seconds = median(_repeated(step, draw(batch)))
-    network.eval()
+    answer = _forward(cfg, network.eval())
     with torch.inference_mode():
-        evaluate = min(_seconds(lambda images, _: network(images).sum(), *draw(batch)) for _ in range(2))
+        evaluate = min(_seconds(lambda images, _: answer(images).sum(), *draw(batch)) for _ in range(2))
     return Speed(batch, seconds / batch, evaluate / batch, _augmenting(cfg))
 
 
 def estimate(cfg: Config, speed: Speed, train: int, validation: int) -> Iterator[str]:
     """Yield what the measured speed means for a training on so many images."""
     training = cfg.training
-    augment = max(0.0, speed.augment / max(1, training.workers) - (speed.train if training.workers else 0))  # workers do it meanwhile
+    workers = cfg.machine.workers
+    augment = max(0.0, speed.augment / max(1, workers) - (speed.train if workers else 0))  # workers do it meanwhile
     rate = 1 / (speed.train + augment)
     epoch = train / rate + validation * speed.evaluate
     threads = f"{training.threads} thread{'s' * (training.threads > 1)}"
     told = f"; augmentation takes {speed.augment * 1e6:,.0f} µs of each image" if speed.augment else ""
     smaller = ""
-    if speed.batch < training.batch_size:
-        smaller = f" (measured in batches of {speed.batch}; one of {training.batch_size} takes too long here for a check)"
+    if speed.batch < at_once(training):
+        smaller = f" (measured in batches of {speed.batch}; one of {at_once(training)} takes too long here for a check)"
     yield f"{_rate(rate)} images/s in training on {threads}{told}{smaller}"
     yield f"an epoch of {train:,} images takes {_duration(epoch)}, {training.epochs} epochs {_duration(epoch * training.epochs)}"
 
 
-def _step(cfg: Config, network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    loss = build("loss", cfg.loss, nn.Module).to(next(network.parameters()).device)
-    optimizer = build("optimizer", cfg.optimizer, Optimizer, [weight for weight in network.parameters() if weight.requires_grad])
+def at_once(training: Training) -> int:
+    """Return how many images of a batch a device computes at once."""
+    return max(1, training.batch_size // (training.accumulate * training.devices * training.nodes))
+
+
+def device() -> torch.device:
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def training_step(cfg: Config, network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what a training does with a batch of uint8 (B, H, W, C) and labels (B,), in its layout and precision; it gives the loss.
+
+    The network moves to the device and changes with every call."""
+    forward = _forward(cfg, network)
+    loss = build("loss", cfg.loss, nn.Module).to(device())
+    optimizer = build("optimizer", cfg.optimizer, Optimizer, parameter_groups(network, cfg.training.decay))
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad()
-        *_, value = whole_loss(network, loss, network(images), labels)
+        with _autocast(cfg.training.precision):
+            *_, value = whole_loss(network, loss, forward(images), labels.to(device()))
         value.backward()
         optimizer.step()
         constrain(network)
@@ -81,13 +100,29 @@ def _step(cfg: Config, network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]
     return step
 
 
-def _random_batches(cfg: Config, classes: int, device: torch.device) -> Callable[[int], tuple[Tensor, Tensor]]:
+def _forward(cfg: Config, network: nn.Module) -> Callable[[Tensor], Any]:
+    """Return what takes uint8 (B, H, W, C) to the network's answer."""
+    network.to(device())
+    network.to(memory_format=LAYOUTS[cfg.training.layout])  # type: ignore[call-overload]  # torch's own types lack it
+    half = torch.full((cfg.dataset.channels,), 0.5, device=device())
+
+    def forward(images: Tensor) -> Any:
+        with _autocast(cfg.training.precision):
+            return network(normalised(images.to(device()), half, half, cfg.training.layout))
+
+    return forward
+
+
+def _autocast(precision: str) -> torch.autocast:
+    return torch.autocast(device().type, MIXED.get(precision), enabled=precision in MIXED)
+
+
+def _random_batches(cfg: Config, classes: int) -> Callable[[int], tuple[Tensor, Tensor]]:
     side, channels = cfg.training.input or cfg.resize.size, cfg.dataset.channels
-    half = torch.full((channels,), 0.5, device=device)
 
     def draw(count: int) -> tuple[Tensor, Tensor]:
-        images = torch.randint(0, 256, (count, side, side, channels), dtype=torch.uint8, device=device)
-        return normalised(images, half, half), torch.arange(count, device=device) % classes
+        images = torch.randint(0, 256, (count, side, side, channels), dtype=torch.uint8)
+        return images, torch.arange(count) % classes
 
     return draw
 
@@ -106,16 +141,16 @@ def _repeated(work: Callable[[Tensor, Tensor], Tensor], batch: tuple[Tensor, Ten
 
 
 def _augmenting(cfg: Config) -> float:
-    if not any(cfg.augmentation.transforms.values()) and cfg.training.input is None:
+    augmentation, side = cfg.augmentation, cfg.resize.size
+    if not any(augmentation.transforms.values()) and not augmentation.alternating_flip and cfg.training.input is None:
         return 0.0
     from pipeline.dataset.augmentation import Augment
 
-    augment = Augment(cfg.augmentation, cfg.seed, cfg.training.input)
-    image = np.random.default_rng(cfg.seed).integers(0, 256, (cfg.resize.size, cfg.resize.size, cfg.dataset.channels), np.uint8)
-    augment(image, 0, 0)
+    augment, samples = Augment(augmentation, cfg.seed, cfg.training.input), np.arange(AUGMENTED)
+    images = np.random.default_rng(cfg.seed).integers(0, 256, (AUGMENTED, side, side, cfg.dataset.channels), np.uint8)
+    augment(images[:1].copy(), 0, samples[:1])  # the first prepares what the others have
     start = perf_counter()
-    for sample in range(AUGMENTED):
-        augment(image, 0, sample)
+    augment(images, 0, samples)
     return (perf_counter() - start) / AUGMENTED
 
 

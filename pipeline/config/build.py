@@ -12,7 +12,15 @@ from pipeline.config.errors import ConfigError
 
 Kind = TypeVar("Kind")
 
-ALLOWED = ("pipeline.model.", "pipeline.training.losses.", "torch.nn.", "torch.optim.", "albumentations.")
+ALLOWED = (
+    "pipeline.model.",
+    "pipeline.training.losses.",
+    "pipeline.training.optimizers.",
+    "pipeline.training.schedules.",
+    "torch.nn.",
+    "torch.optim.",
+    "albumentations.",
+)
 
 
 def build(key: str, node: dict[str, Any], kind: type[Kind], *args: Any, **given: Any) -> Kind:

@@ -58,7 +58,7 @@ def exit_code(name: str, work: Callable[[], Any]) -> int:
     except PipelineError as error:
         return _failed(name, str(error), error.exit_code)
     except Stopped as stopped:
-        return _failed(name, f"{stopped}; nothing of it counts as done, the same command starts again", stopped.exit_code)
+        return _failed(name, f"{stopped}; {stopped.then}", stopped.exit_code)
     except BrokenPipeError:  # the reader has seen enough: … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

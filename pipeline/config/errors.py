@@ -48,4 +48,5 @@ class Stopped(BaseException):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
+        self.then = "nothing of it counts as done, the same command starts again"
         self.exit_code = 128 + signal_number

@@ -98,27 +98,51 @@ class Weights:
 @dataclass
 class Augmentation:
     name: str = MISSING
-    transforms: dict[str, Any] = MISSING  # in order; null leaves one out
+    transforms: dict[str, Any] = MISSING  # of each image, in order; null leaves one out
+    alternating_flip: bool = MISSING  # mirror an image in every second epoch, instead of by chance
+    mixup: float | None = MISSING  # alpha of the Beta distribution of the shares in which two images are blended; null: none
+    cutmix: float | None = MISSING  # alpha of the Beta distribution of the share of an image that another's patch leaves; null: none
 
 
 @dataclass
 class Training:
     name: str = MISSING
     epochs: int = MISSING  # passes over the training images
-    batch_size: int = MISSING  # images per optimizer step
+    batch_size: int = MISSING  # images per optimizer step, on all devices together
+    accumulate: int = MISSING  # parts of a batch, computed one after another, for batches that do not fit into memory
     input: int | None = MISSING  # pixels, height = width: random squares in training, the middle elsewhere; null: whole images
     monitor: str = MISSING  # the metric that selects the epoch whose weights are kept
     patience: int | None = MISSING  # epochs without a better monitor before stopping; null: never
     divergence: float = MISSING  # stop when an epoch's loss exceeds this multiple of ln(classes)
-    threads: int = MISSING  # of torch; part of the result: other counts give other weights
-    workers: int = MISSING  # loader processes; never part of the result
+    budget: str | None = MISSING  # time after which the training ends annealed, 30m; null: after its epochs, and repeatable
     balance: str = MISSING  # none | weights | sampler: makes every class count the same
+    clip: float | None = MISSING  # largest norm of all gradients together; null: any
+    decay: str = MISSING  # weights | all: whether weight decay leaves out biases and normalisation
+    average: float | None = MISSING  # decay per step of a moving average of the weights, which is what is kept; null: none
+    threads: int = MISSING  # of torch; part of the result: other counts give other weights
+    precision: str = MISSING  # 32-true | bf16-mixed | 16-mixed
+    layout: str = MISSING  # channels_last | contiguous: how images and filters lie in memory
+    compile: bool = MISSING  # by torch.compile
+    deterministic: bool = MISSING  # on a GPU: only operations that give the same bits each time
+    devices: int = MISSING  # processes on this machine, each with its accelerator or its share of the processor's cores
+    nodes: int = MISSING  # machines
+
+
+@dataclass
+class Machine:
+    """What changes a training's speed and never its result."""
+
+    name: str = MISSING
+    workers: int = MISSING  # loader processes
+    checkpoint: float = MISSING  # seconds between two checkpoints at least; they are written at ends of epochs only
+    keep: float = MISSING  # days that the checkpoints of a training that did not end are kept
 
 
 @dataclass
 class Evaluate:
     name: str = MISSING
     batch_size: int = MISSING  # images per forward pass
+    views: str = MISSING  # plain | mirror | mirror_shift: of each image, whose scores are averaged
     confidence: float = MISSING  # level of the accuracy interval, 0..1
     hardest: int = MISSING  # test images to show, those whose true class got the smallest probability
 
@@ -165,6 +189,7 @@ class Config:
     scheduler: dict[str, Any] = MISSING
     loss: dict[str, Any] = MISSING
     training: Training = MISSING
+    machine: Machine = MISSING
     evaluate: Evaluate = MISSING
     explain: Explain = MISSING
     tracking: Tracking = MISSING

@@ -8,6 +8,7 @@ from pipeline.config.schema import Config
 @entry
 def main(cfg: Config, places: Places) -> None:
     """Measure the trained network on all splits; write metrics, tables and an overview picture."""
+    from pipeline.analysis.views import PLAIN
     from pipeline.bundle import Bundle
     from pipeline.dataset.manifest import Manifest
     from pipeline.report import write_report
@@ -23,8 +24,9 @@ def main(cfg: Config, places: Places) -> None:
         run.log_report(reports, bundle.best_epoch)
     test = scores["test"]
     low, high = test.accuracy_interval
+    seen = f"{test.images:,} images{'' if cfg.evaluate.views == PLAIN else f', views {cfg.evaluate.views}'}"
     print(
-        f"test accuracy {test.accuracy:.4f} ({cfg.evaluate.confidence:.0%} interval {low:.4f} to {high:.4f}, {test.images:,} images)\n"
+        f"test accuracy {test.accuracy:.4f} ({cfg.evaluate.confidence:.0%} interval {low:.4f} to {high:.4f}, {seen})\n"
         f"look:    {places.show(reports / 'overview.png')}\n"
         f"compare: make ui\n"
         f"use:     python -m pipeline.command.predict PHOTO…{f' --bundle {places.show(folder)}' if places.live else ''}"

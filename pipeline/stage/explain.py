@@ -17,7 +17,7 @@ def main(cfg: Config, places: Places) -> None:
     prepared = places.source("prepared")
     bundle.require(Manifest.read(prepared))
     pictures = places.target("pictures")
-    write_pictures(bundle, prepared, pictures, cfg.explain)
+    write_pictures(bundle, prepared, pictures, cfg.explain, cfg.evaluate.views)
     with tracked_addition(cfg, bundle, places.home) as run:
         run.log_pictures(pictures)
     print(f"{len(list(pictures.iterdir()))} pictures of filters, feature maps and mistakes: {places.show(pictures)}")

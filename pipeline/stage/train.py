@@ -20,7 +20,9 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.dataset.manifest import Manifest
     from pipeline.tracking.run import tracked_training
     from pipeline.training.callbacks import duration
+    from pipeline.training.checkpoints import checkpoints_of
     from pipeline.training.fit import fit
+    from pipeline.training.identity import identity_of
     from pipeline.training.summary import summary_of
     from pipeline.weights.start import start_from_weights
 
@@ -38,9 +40,13 @@ def main(cfg: Config, places: Places) -> None:
         print(line)
     summary = summary_of(network, make, cfg.optimizer, manifest.channels, side)
     print(layer_table(summary, cfg.training.batch_size), flush=True)
-    with tracked_training(cfg, manifest, places.home) as run:
+    identity = identity_of(cfg, TRAINED_WITH, manifest.data_digest)
+    with (
+        checkpoints_of(identity, places.home, cfg.machine.keep) as checkpoints,
+        tracked_training(cfg, manifest, places.home, checkpoints.name) as run,
+    ):
         run.log_layers(cfg.model["name"], summary, cfg.training.batch_size)
-        fitted = fit(cfg, network, manifest, prepared, places.home / "checkpoints" / run.name, run)
+        fitted = fit(cfg, network, manifest, prepared, checkpoints, run)
         config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
         folder = places.target("bundle")
         run.tag(bundle=write_bundle(folder, network, manifest, config, fitted.best, fitted.history, fitted.filters))

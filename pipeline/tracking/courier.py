@@ -59,7 +59,7 @@ def carry(folder: Path, home: Path) -> int:
         return 0
     companion = Companion(folder, told[0]["tracking"])
     companion.wait(IMPORTS / companion.share)
-    from pipeline.tracking.delivery import Delivery, settle, waits
+    from pipeline.tracking.delivery import Delivery, bring_earlier_starts, settle, waits
 
     companion.worked = time.process_time()  # the import has been waited for
     delivery = Delivery(folder, home)
@@ -67,6 +67,7 @@ def carry(folder: Path, home: Path) -> int:
     while True:
         is_last = not has_writer(folder)  # asked first: what the writer told before it ended is still seen below
         try:
+            bring_earlier_starts(folder, home)
             if delivery.catch_up(companion.rest):
                 for note in settle(home):  # what later stages told meanwhile, which waits for this run
                     print(note, file=sys.stderr)

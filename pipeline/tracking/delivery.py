@@ -82,7 +82,7 @@ def settle(home: Path) -> list[str]:
     notes: list[str] = []
     for folder in waiting(home):
         try:
-            if has_writer(folder) or _is_behind(folder, home):
+            if has_writer(folder) or _is_behind(folder, home) or earlier_starts(folder, home):
                 continue
             with FileLock(folder / COURIER, timeout=PATIENCE):
                 Delivery(folder, home).catch_up()
@@ -102,6 +102,26 @@ def _is_behind(folder: Path, home: Path) -> bool:
         return False
     others = (other for other in waiting(home) if other != folder)
     return any(event["event"] == "tags" and event["values"] == {"bundle": bundle} for other in others for event in Reader(other).new())
+
+
+def earlier_starts(folder: Path, home: Path) -> list[Path]:
+    """Return the journals of earlier starts of the same training that have not arrived, the oldest first."""
+    training = _training_of(folder)
+    return [other for other in waiting(home) if other < folder and training and _training_of(other) == training]
+
+
+def _training_of(folder: Path) -> str | None:
+    return next((event["tags"].get("training") for event in Reader(folder).new()), None)
+
+
+def bring_earlier_starts(folder: Path, home: Path) -> None:
+    """Deliver them, or wait until their courier has: this journal goes on in their run. Raises NetworkError where they have to wait."""
+    for other in earlier_starts(folder, home):
+        try:
+            with FileLock(other / COURIER, timeout=PATIENCE):
+                Delivery(other, home).catch_up()
+        except Timeout:
+            raise NetworkError(f"the courier of {other.name}, an earlier start of this training, is still at work") from None
 
 
 def waits(folder: Path, reason: str) -> str:

@@ -79,11 +79,11 @@ class Run:
 
     def log_report(self, reports: Path, step: int) -> None:
         """Tell what reports/ says of the test images. step: the epoch whose weights were kept."""
-        test = json.loads((reports / "metrics.json").read_text())["test"]
-        self.log_metrics({f"test/{name}": test[name] for name in ("accuracy", "loss")}, step)
+        metrics = json.loads((reports / "metrics.json").read_text())
+        self.log_metrics({f"test/{name}": metrics["test"][name] for name in ("accuracy", "loss")}, step)
         for path in sorted(reports.glob("*.*")):
             self.log_file(path, "reports")
-        self.tag(evaluated="true")
+        self.tag(evaluated="true", views=metrics["views"])
 
     def log_pictures(self, pictures: Path) -> None:
         """Tell the pictures of a trained network, each under its file's name."""
@@ -113,14 +113,16 @@ class Run:
 
 
 @contextmanager
-def tracked_training(cfg: Config, manifest: Manifest, home: Path) -> Iterator[Run]:
+def tracked_training(cfg: Config, manifest: Manifest, home: Path, training: str | None = None) -> Iterator[Run]:
     """Follow a training by one MLflow run with a true end state, also after an error or a signal.
 
+    training: a name that all starts of one training have in common, which go on in the same run; None: it has but one.
     home: the project's root, where the journal lies. A courier delivers while the training goes on; a training that
     ends well waits for its last events no longer than its share (tracking.wait), any other until they have arrived."""
     start, patience = time.monotonic(), AFTERMATH
     run = Run(Journal(home))
-    begin(run, asdict(cfg), manifest)
+    name = {"training": training} if training else {}
+    begin(run, asdict(cfg), manifest, **name, repeatable=str(not cfg.training.budget).lower())
     run.log_lock()
     courier = subprocess.Popen(
         [sys.executable, "-m", "pipeline.tracking.courier", str(run.journal.folder), str(home)],
@@ -156,7 +158,8 @@ def _wait_for(courier: subprocess.Popen[bytes], seconds: float) -> None:
 def begin(run: Run, config: Tree, manifest: Manifest, **tags: str) -> None:
     """Open a run with the parameters, the config, the data and the code of a training.
 
-    A tag `bundle` stands for the run that trained that bundle, where the store has it."""
+    A tag `bundle` stands for the run that trained that bundle, a tag `training` for that of the training's earlier starts,
+    where the store has it."""
     run.journal.write("begin", **opening(config, manifest, tags))
     with run.lacking(MADE):
         run.log_text(dump(config), "config.yaml")

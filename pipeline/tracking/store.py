@@ -53,6 +53,11 @@ class Store:
         found = self.client.search_runs([self.experiment], wanted, max_results=1)
         return found[0] if found else None
 
+    def run_of_training(self, training: str) -> MlflowRun | None:
+        """Return the run that earlier starts of a training have told their part to."""
+        found = self.client.search_runs([self.experiment], f"tags.training = '{training}'", max_results=1)
+        return found[0] if found else None
+
     def lock(self, name: str) -> Path:
         """Return a lock file that all processes of this project share."""
         folder = self.home / ".dvc" / "tmp"

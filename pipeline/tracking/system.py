@@ -8,6 +8,9 @@ import pynvml
 MEGABYTE = 1e6  # bytes
 
 
+MACHINE = "system/"  # what its metrics' names begin with, which MLflow's pages show apart
+
+
 class Machine:
     """Counts the network's traffic from its own making on."""
 
@@ -31,7 +34,7 @@ class Machine:
         }
         for number, gpu in enumerate(self.gpus):
             values |= {f"gpu_{number}_{name}": value for name, value in _use(gpu).items()}
-        return {f"system/{name}": round(value, 1) for name, value in values.items()}
+        return {f"{MACHINE}{name}": round(value, 1) for name, value in values.items()}
 
 
 def _gpus() -> list[object]:

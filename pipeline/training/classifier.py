@@ -1,30 +1,62 @@
-"""The LightningModule: one step for training and validation, one line of metrics per epoch."""
+"""The LightningModule: one step of training and validation, and an epoch's metrics.
+
+Nothing is logged step by step: Lightning's self.log costs as much as a small network's layer (benchmarks/README.md)."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pipeline.config.errors import DivergedError
+from pipeline.config.schema import Training
 from pipeline.dataset.loaders import Batch
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
+from pipeline.training.average import Average
+from pipeline.training.divergence import describe
 from pipeline.training.losses import whole_loss
+from pipeline.training.mixing import Mixing
 
-MakeOptimizer = Callable[[Any], Optimizer]
-MakeScheduler = Callable[[Optimizer], LRScheduler]
+MakeOptimizer = Callable[[nn.Module], Optimizer]
+MakeScheduler = Callable[[Optimizer, int], LRScheduler]  # the number of optimizer steps
+
+LOOK = 50  # steps between two looks whether the loss is finite, where a look would make an accelerator wait
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+@dataclass
+class Sums:
+    """What an epoch's steps found, left on their device until the epoch is over."""
+
+    losses: list[Tensor] = field(default_factory=list)  # mean of each batch
+    right: list[Tensor] = field(default_factory=list)  # images of each batch
+    images: list[int] = field(default_factory=list)  # of each batch
+
+    def add(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
+        self.losses.append(loss.detach())
+        self.right.append((scores.argmax(dim=1) == labels).sum())
+        self.images.append(len(labels))
+
+    def total(self) -> Tensor:
+        """Return (3,) float64: the sum of the images' losses, right answers, images."""
+        images = torch.tensor(self.images, dtype=torch.float64)
+        losses, right = (torch.stack(values).double().cpu() for values in (self.losses, self.right))
+        return torch.stack([losses @ images, right.sum(), images.sum()])
 
 
 class Classifier(L.LightningModule):
     """Trains `network`, (B, C, H, W) -> (B, classes), on batches of uint8 (B, H, W, C) and labels (B,).
 
-    The metrics are of the main scores, also where auxiliary heads take part in training, so that it compares with validation."""
+    The metrics are of the main scores, also where auxiliary heads take part in training, so that it compares with validation.
+    They are of the images as they are fed: augmented in training, and where two are mixed, of the one with the larger share."""
 
     mean: Tensor
     std: Tensor
@@ -36,56 +68,108 @@ class Classifier(L.LightningModule):
         loss: nn.Module,
         make_optimizer: MakeOptimizer,
         make_scheduler: MakeScheduler,
+        mixing: Mixing | None,
+        training: Training,
         seed: int,
-        divergence: float,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = laid_out(network, training.layout)
+        self.average = Average(self.network, training.average) if training.average else None
         self.loss = loss
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
+        self.mixing = mixing
+        self.training_config = training
         self.seed = seed
-        self.loss_limit = divergence * math.log(len(manifest.classes))
+        self.loss_limit = training.divergence * math.log(len(manifest.classes))
+        self.found = {"train": Sums(), "validation": Sums()}
         self.register_buffer("mean", torch.tensor(manifest.mean))
         self.register_buffer("std", torch.tensor(manifest.std))
+        if training.compile:
+            self.network.compile()
 
-    def forward(self, images: Tensor) -> Any:
-        return self.network(normalised(images, self.mean, self.std))
+    @property
+    def kept(self) -> nn.Module:
+        """The network whose weights are validated and kept: the average where there is one."""
+        return self.average.network if self.average else self.network
 
-    def step(self, batch: Batch, split: str) -> Tensor:
-        images, labels = batch  # (B, H, W, C), (B,)
-        scores, loss, whole = whole_loss(self.network, self.loss, self(images), labels)
-        accuracy = (scores.argmax(dim=1) == labels).float().mean()
-        self.log_dict({f"{split}/loss": loss, f"{split}/accuracy": accuracy}, on_step=False, on_epoch=True, batch_size=len(labels))
-        return whole
+    @property
+    def images_of_epoch(self) -> int:
+        """How many images the last epoch trained on."""
+        return self.images
+
+    def prepared(self, images: Tensor) -> Tensor:
+        return normalised(images, self.mean, self.std, self.training_config.layout)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # dropout draws by (seed, step)
-        loss = self.step(batch, "train")
-        if not math.isfinite(loss.item()):
-            raise DivergedError(self._diverged(f"the loss became {loss.item()} at step {self.global_step}"))
-        return loss
+        images, labels = batch  # (B, H, W, C), (B,)
+        chance = np.random.SeedSequence([self.seed, self.current_epoch, batch_index, self.global_rank])
+        torch.manual_seed(int(chance.generate_state(1, np.uint64)[0]))  # dropout draws by (seed, step)
+        seen, others, share = self.prepared(images), labels, 1.0
+        if self.mixing:
+            step = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
+            seen, others, share = self.mixing(seen, labels, step)
+        answer = self.network(seen)
+        scores, loss, whole = whole_loss(self.network, self.loss, answer, labels)
+        if share < 1:
+            _, other_loss, other_whole = whole_loss(self.network, self.loss, answer, others)
+            loss, whole = torch.lerp(other_loss, loss, share), torch.lerp(other_whole, whole, share)
+        self.found["train"].add(loss, scores, labels if share > 0.5 else others)
+        if (whole.device.type == "cpu" or batch_index % LOOK == 0) and not math.isfinite(whole.item()):
+            self._stop(f"the loss became {whole.item()} at step {self.global_step}: {describe(self.network, seen)}")
+        return whole
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         constrain(self.network)
+        if self.average:
+            self.average.update(self.network, self.global_step)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.step(batch, "validation")
+        images, labels = batch
+        scores, loss, _ = whole_loss(self.kept, self.loss, self.kept(self.prepared(images)), labels)
+        self.found["validation"].add(loss, scores, labels)
 
-    def on_train_epoch_end(self) -> None:
-        loss = float(self.trainer.callback_metrics["train/loss"])
-        if loss > self.loss_limit:
-            raise DivergedError(
-                self._diverged(
-                    f"the loss of epoch {self.current_epoch + 1} is {loss:.4g}, guessing would be far below {self.loss_limit:.3g}"
-                )
-            )
+    def on_train_epoch_start(self) -> None:
+        self.found = {"train": Sums(), "validation": Sums()}
+        self.metrics: dict[str, float] = {}
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return loss and accuracy of both splits over the epoch that has just ended, of all devices together.
+
+        Raises DivergedError where they are not those of a training that works."""
+        if not self.metrics:
+            for split, sums in self.found.items():
+                loss, right, images = self.all_sums(sums.total()).tolist()
+                self.metrics |= {f"{split}/accuracy": right / images, f"{split}/loss": loss / images}
+                if split == "train":
+                    self.images = round(images)
+            self._require_sense()
+        return self.metrics
+
+    def all_sums(self, sums: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum").cpu() if self.trainer.world_size > 1 else sums
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.network.parameters())
-        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+        optimizer = self.make_optimizer(self.network)
+        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        interval = "step" if getattr(scheduler, "per_step", False) else "epoch"
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
 
-    def _diverged(self, what: str) -> str:
+    def _require_sense(self) -> None:
+        epoch, loss = self.current_epoch + 1, self.metrics["train/loss"]
+        if not all(math.isfinite(value) for value in self.metrics.values()):
+            told = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+            self._stop(f"epoch {epoch} ended with {told}")
+        if loss > self.loss_limit:
+            self._stop(f"the loss of epoch {epoch} is {loss:.4g}, guessing would be far below {self.loss_limit:.3g}")
+
+    def _stop(self, what: str) -> None:
         rate = self.trainer.optimizers[0].param_groups[0]["initial_lr"]  # of the config, before any schedule
-        return f"training diverged: {what}. The learning rate was {rate:g}; try optimizer.lr={rate / 10:g}"
+        raise DivergedError(f"training diverged: {what}. The learning rate was {rate:g}; try optimizer.lr={rate / 10:g}")
+
+
+def laid_out(network: nn.Module, layout: str) -> nn.Module:
+    """Return the network itself, its filters in memory as training.layout says."""
+    changed: nn.Module = network.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's own types lack it
+    return changed

@@ -1,7 +1,6 @@
 """Train the configured network on the prepared images with Lightning; keep the weights of the best epoch."""
 
 import logging
-import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +8,30 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from pipeline.config.build import build
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
-from pipeline.dataset.loaders import PackedImages, loader
+from pipeline.dataset.loaders import Batch, PackedImages, loader
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.callbacks import FilterHistorian, Follower, Historian, Progress
-from pipeline.training.classifier import Classifier
+from pipeline.model.airbench import Airbench
+from pipeline.training.budget import Budget
+from pipeline.training.callbacks import BestEpoch, FilterHistorian, Follower, Historian, Progress
+from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.classifier import Classifier, laid_out
+from pipeline.training.mixing import Mixing
+from pipeline.training.optimizers import parameter_groups
+from pipeline.training.saver import Saver
+from pipeline.training.watching import Watcher
+
+MEASURED = 5_000  # training images from which a network takes its first values, as airbench does
 
 
 @dataclass(frozen=True)
@@ -32,57 +41,93 @@ class Fitted:
     filters: NDArray[np.float32] | None  # (epochs + 1, out, in, kh, kw): the first convolution's, before training and after each epoch
 
 
-def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, checkpoints: Path, follower: Follower) -> Fitted:
+def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, checkpoints: Checkpoints, follower: Follower) -> Fitted:
     """Train `network` in place; it ends with the weights of the epoch that cfg.training.monitor selects.
 
+    checkpoints: of this training; it goes on where they end, to the same bits as one that was never stopped.
     follower: is told each epoch's metrics and first-layer filters as they come.
-    checkpoints: a folder for this training alone, removed at the end; no DVC out, which DVC would delete first.
-    Raises DivergedError, and DataError where there is nothing to train on."""
-    _quiet()
+    Raises DivergedError, ConfigError for what this device can't do, and DataError where there is nothing to train on."""
     training = cfg.training
-    classifier = Classifier(
-        network,
-        manifest,
-        _loss(cfg, manifest),
-        lambda parameters: build("optimizer", cfg.optimizer, Optimizer, [p for p in parameters if p.requires_grad]),
-        lambda optimizer: build("scheduler", cfg.scheduler, LRScheduler, optimizer),
-        cfg.seed,
-        training.divergence,
-    )
-    augment = Augment(cfg.augmentation, cfg.seed, training.input)
-    batches = loader(
-        PackedImages(prepared, "train", augment), training.batch_size, cfg.seed, training.workers, training.balance == "sampler"
-    )
-    validation = loader(PackedImages(prepared, "validation", side=training.input), training.batch_size)
-    mode = "min" if training.monitor.endswith("loss") else "max"
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    best = ModelCheckpoint(checkpoints, "{epoch}", monitor=training.monitor, mode=mode, auto_insert_metric_name=False)
-    historian = Historian(follower, manifest.images("train"))
-    callbacks: list[Callback] = [best, historian, Progress(manifest.images("train"))]
+    images = train_images(cfg, prepared)
+    batches = train_batches(cfg, images)
+    validation = PackedImages(prepared, "validation", side=training.input)
+    budget = Budget(training.budget) if training.budget else None
+    classifier = classifier_of(cfg, network, manifest, budget)
+    historian = Historian(follower)
+    best = BestEpoch(historian, training.monitor, training.patience)
+    progress = Progress(len(images), budget.seconds if budget else None)
+    callbacks: list[Callback] = [historian, best, progress, Watcher(follower)]
     if first := next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None):
         callbacks.append(filters := FilterHistorian(first, follower))
-    if training.patience:
-        callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.patience))
-    trainer = L.Trainer(
-        max_epochs=training.epochs,
+    trainer = trainer_of(cfg, [*callbacks, *([budget] if budget else []), Saver(checkpoints, cfg.machine.checkpoint)], checkpoints)
+    if (start := checkpoints.latest()) is None:
+        start_from_images(network, classifier, images)
+    else:
+        print(f"goes on from {start.parent.name}/{start.name}; remove that folder to start from the beginning", flush=True)
+    trainer.fit(classifier, batches, loader(validation, training.batch_size), ckpt_path=start, weights_only=True)
+    if not trainer.global_step:
+        raise DataError(f"no training step was made: {manifest.images('train')} training images in batches of {training.batch_size}")
+    laid_out(network.cpu(), "contiguous").load_state_dict(best.weights)
+    return Fitted(historian.rows, best.row, np.stack(filters.kept) if first else None)
+
+
+def start_from_images(network: nn.Module, classifier: Classifier, images: PackedImages) -> None:
+    """Let a network whose first values depend on the data see some of it."""
+    if isinstance(network, Airbench):
+        network.start_from(classifier.prepared(images.spread(MEASURED)))
+
+
+def train_images(cfg: Config, prepared: Path) -> PackedImages:
+    return PackedImages(prepared, "train", Augment(cfg.augmentation, cfg.seed, cfg.training.input))
+
+
+def train_batches(cfg: Config, images: PackedImages) -> DataLoader[Batch]:
+    training = cfg.training
+    return loader(images, training.batch_size // training.accumulate, cfg.seed, cfg.machine.workers, training.balance == "sampler")
+
+
+def classifier_of(cfg: Config, network: nn.Module, manifest: Manifest, budget: Budget | None = None) -> Classifier:
+    augmentation, training = cfg.augmentation, cfg.training
+    mixing = Mixing(augmentation.mixup, augmentation.cutmix, cfg.seed) if augmentation.mixup or augmentation.cutmix else None
+
+    def optimizer(network: nn.Module) -> Optimizer:
+        return build("optimizer", cfg.optimizer, Optimizer, parameter_groups(network, training.decay))
+
+    def scheduler(optimizer: Optimizer, steps: int) -> LRScheduler:
+        found = build("scheduler", cfg.scheduler, LRScheduler, optimizer, steps=steps)
+        if budget:
+            budget.drive(found)
+        return found
+
+    return Classifier(network, manifest, _loss(cfg, manifest), optimizer, scheduler, mixing, training, cfg.seed)
+
+
+def trainer_of(cfg: Config, callbacks: list[Callback], checkpoints: Checkpoints | None = None) -> L.Trainer:
+    """Return what trains as configured. Raises ConfigError for what this device can't do."""
+    _quiet()
+    training = cfg.training
+    is_gpu = torch.cuda.is_available()
+    if training.precision == "16-mixed" and not is_gpu:
+        raise ConfigError("training.precision is 16-mixed, which needs a GPU; choose bf16-mixed or 32-true", "training.precision")
+    return L.Trainer(
+        max_epochs=-1 if training.budget else training.epochs,
         callbacks=callbacks,
+        plugins=[checkpoints] if checkpoints else [],
+        enable_checkpointing=checkpoints is not None,
         accelerator="auto",
-        devices=1,
+        devices=training.devices,
+        num_nodes=training.nodes,
+        strategy="ddp" if training.devices * training.nodes > 1 else "auto",
+        precision=training.precision,  # type: ignore[arg-type]  # one of the names in ranges.py
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=training.clip,
+        deterministic=training.deterministic and is_gpu,  # a processor repeats by itself, and would be slower
+        use_distributed_sampler=False,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(classifier, batches, validation)
-    if not trainer.global_step:
-        raise DataError(f"no training step was made: {manifest.images('train')} training images in batches of {training.batch_size}")
-    state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
-    classifier.load_state_dict(state)
-    classifier.cpu()
-    shutil.rmtree(checkpoints)
-    select = min if mode == "min" else max
-    kept = np.stack(filters.kept) if first else None
-    return Fitted(historian.rows, select(historian.rows, key=lambda row: row[training.monitor]), kept)
 
 
 def _loss(cfg: Config, manifest: Manifest) -> nn.Module:
@@ -115,6 +160,7 @@ def _quiet() -> None:
     """Silence what Lightning says of its own products, and of our few loader workers and frozen layers, which are chosen on purpose."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")

@@ -7,10 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.first_values import WEIGHTED
-from pipeline.model.lenet import RBF
-
-AUXILIARY = r"aux\w*"  # modules that score during the training alone (GoogLeNet)
+from pipeline.model.heads import heads_of
 
 
 def freeze(network: nn.Module, prefixes: list[str]) -> None:
@@ -37,20 +34,3 @@ def _nearest(prefix: str, layers: Iterable[str]) -> str:
     near = [name for name in names if name.endswith(f".{prefix}")] + difflib.get_close_matches(prefix, names, n=3, cutoff=0.5)
     first = [name for name in names if "." not in name]
     return f"; the nearest are {', '.join(near[:3])}" if near else f"; there are {', '.join(first[:8])}"
-
-
-def heads_of(network: nn.Module) -> list[str]:
-    """Return the layers that make scores: the last one with weights, and the last one of each auxiliary module.
-
-    There is none before RBF, whose scores are distances from drawings that do not learn."""
-    last = {}
-    for name, layer in network.named_modules():
-        if isinstance(layer, WEIGHTED):
-            last[name.partition(".")[0] if is_auxiliary(name) else ""] = name
-        elif isinstance(layer, RBF):
-            last.clear()
-    return list(last.values())
-
-
-def is_auxiliary(name: str) -> bool:
-    return re.match(rf"{AUXILIARY}\.", name) is not None

@@ -8,7 +8,8 @@ from torch import nn
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.config.urls import without_credentials
-from pipeline.weights.freezing import freeze, heads_of, is_auxiliary
+from pipeline.model.heads import heads_of, is_auxiliary
+from pipeline.weights.freezing import freeze
 from pipeline.weights.given import Given, Tensors, read_given
 from pipeline.weights.names import in_our_names, notes_of
 

@@ -34,17 +34,18 @@ def test_every_optimizer_lowers_a_loss(name: str, config: MakeConfig) -> None:
 
 
 @pytest.mark.parametrize("name", options("scheduler"))
-def test_every_scheduler_begins_with_the_optimizer_s_rate_and_never_raises_it(name: str, config: MakeConfig) -> None:
-    cfg = config(f"scheduler={name}")
+def test_every_scheduler_has_the_optimizer_s_rate_at_its_top_and_never_raises_it_afterwards(name: str, config: MakeConfig) -> None:
+    cfg = config(f"scheduler={name}", "training.epochs=100")
     stepper = optimizer(cfg.optimizer)
-    schedule = build("scheduler", cfg.scheduler, LRScheduler, stepper)
+    schedule = build("scheduler", cfg.scheduler, LRScheduler, stepper, steps=100)
     rates = []
-    for _ in range(cfg.training.epochs):
+    for _ in range(100):
         rates.append(schedule.get_last_lr()[0])
         stepper.step()
         schedule.step()
-    assert rates[0] == cfg.optimizer["lr"]
-    assert rates == sorted(rates, reverse=True)
+    top = rates.index(max(rates))
+    assert rates[top] == cfg.optimizer["lr"]
+    assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
 @pytest.mark.parametrize("name", options("loss"))
@@ -96,7 +97,7 @@ def test_targets_outside_the_allowed_packages_are_neither_run_nor_imported(targe
     before = set(sys.modules)
     with pytest.raises(
         ConfigError,
-        match=r"model\._target_ must name a class below pipeline\.model\., pipeline\.training\.losses\., torch\.nn\..*Nothing was imported",
+        match=r"model\._target_ must name a class below pipeline\.model\., .*torch\.nn\..*Nothing was imported",
     ):
         build("model", {"_target_": target, "command": f"touch {tmp_path}/ran"}, nn.Module)
     assert set(sys.modules) == before

@@ -17,7 +17,10 @@ ADAMW, TRAINING, DIGITS, CNN = (
 EVALUATE, TRACKING, SHIFT = "conf/evaluate/default.yaml", "conf/tracking/mlflow.yaml", "conf/augmentation/shift.yaml"
 STRETCH, COSINE, LOSS = "conf/resize/stretch.yaml", "conf/scheduler/cosine.yaml", "conf/loss/cross_entropy.yaml"
 MODELS = ", ".join(options("model"))
-ALLOWED = "must name a class below pipeline.model., pipeline.training.losses., torch.nn., torch.optim., albumentations."
+ALLOWED = (
+    "must name a class below pipeline.model., pipeline.training.losses., pipeline.training.optimizers., pipeline.training.schedules., "
+    "torch.nn., torch.optim., albumentations."
+)
 
 # file, the beginning of a line, what takes the line's place, the message after file and line.
 IN_CONF = [
@@ -94,6 +97,15 @@ IN_CONF = [
     (CNN, "_target_:", "_target_: pipeline.model.cnn.CNNN", "model._target_: there is no class pipeline.model.cnn.CNNN"),
     (CNN, "_target_:", "num_classes: 3\n_target_: pipeline.model.cnn.CNN", "model.num_classes is decided by what is trained; leave it out"),
     (COSINE, "T_max:", "T_max: ten", 'scheduler.T_max must be a whole number, but it is "ten"'),
+    (
+        COSINE,
+        "_target_:",
+        "_target_: torch.optim.lr_scheduler.ReduceLROnPlateau",
+        "scheduler._target_: torch.optim.lr_scheduler.ReduceLROnPlateau steps by what was measured, after Lightning's checkpoint of the "
+        "epoch is written: a training that was killed would go on with other rates. Choose scheduler=cosine or step; training.patience "
+        "stops on a plateau",
+    ),
+    (COSINE, "T_max:", "steps: 100", "scheduler.steps is decided by what is trained; leave it out"),
     (COSINE, "T_max:", "gamma: 0.1", "scheduler.gamma is not an option of torch.optim.lr_scheduler.CosineAnnealingLR"),
     (COSINE, "T_max:", "T_max: ${training.epoch}", "an interpolation refers to nothing: Interpolation key 'training.epoch' not found"),
     (COSINE, "T_max:", "T_max: ${training.epochs", "scheduler.T_max is not an interpolation that can be read: "),
@@ -161,7 +173,7 @@ TYPED = [
     ("model=cn", f"there is no conf/model/cn.yaml, but {MODELS}; did you mean cnn?"),
     ("modle=lenet", "modle is not a key of conf/; did you mean model?"),
     ("model=null", f"model must be one of {MODELS}"),
-    ("optimizer=[1]", "optimizer must be one of adam, adamw, sgd"),
+    ("optimizer=[1]", "optimizer must be one of adam, adamw, muon, sgd"),
     ("training.epochs=[1", "neither group=name nor key=value: no viable alternative at input '[1'"),
     ("training.epochs", "neither group=name nor key=value: Error parsing override 'training.epochs' missing EQUAL at '<EOF>'"),
     ("augmentation.transforms=[]", "Cannot merge DictConfig with ListConfig"),

@@ -13,14 +13,17 @@ from pipeline.config.errors import ConfigError
 from tests.samples import CONF
 
 SHARES = ("dropout", "auxiliary_dropout")  # of values that are set to 0
-ABOVE_ZERO = {"compression": ", and 1 at most", "max_rms": "", "auxiliary_weight": ""}
+ABOVE_ZERO = {
+    **dict.fromkeys(("compression", "norm_momentum"), ", and 1 at most"),
+    **dict.fromkeys(("max_rms", "auxiliary_weight", "whitening_eps", "norm_eps", "divisor"), ""),
+}
 
 # One of each class whose sizes are options of its own: the file that has them all.
 FILES = {
     name: read_yaml(CONF / "model" / f"{name}.yaml")
     for name in (
         *("lenet", "alexnet", "zfnet", "vgg11", "googlenet", "resnet18", "resnet20"),
-        *("preact_resnet110", "wrn_16_4", "densenet121", "densenet_40_12"),
+        *("preact_resnet110", "wrn_16_4", "densenet121", "densenet_40_12", "airbench94"),
     )
 }
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
+from pipeline.report import write_report
 from pipeline.tracking.addition import restore
-from pipeline.tracking.journal import Journal
+from pipeline.tracking.journal import Journal, Reader
 from pipeline.tracking.run import Run
 from tests.tracking.conftest import MakeBundle
 
@@ -35,3 +37,17 @@ def test_of_a_bundle_that_says_nothing_of_weights_all_is_trained(trained: MakeBu
     bundle = trained(1.0)
     del bundle.config["weights"]
     assert told_layers(bundle, home)["trainable"] == 467
+
+
+@pytest.mark.parametrize("views", ["plain", "mirror_shift"])
+def test_a_run_says_of_which_views_its_test_accuracy_is(
+    views: str, cfg: Config, bundle: Bundle, prepared: Path, home: Path, tmp_path: Path
+) -> None:
+    cfg.evaluate.views = views
+    (reports := tmp_path / "reports").mkdir()
+    write_report(bundle, prepared, reports, cfg.evaluate)
+    journal = Journal(home)
+    Run(journal).log_report(reports, 1)
+    journal.close()
+    [tags] = [event["values"] for event in Reader(journal.folder).new() if event["event"] == "tags"]
+    assert tags == {"evaluated": "true", "views": views}

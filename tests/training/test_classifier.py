@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -5,20 +6,40 @@ import torch
 from lightning import Trainer
 from torch import nn
 
+from pipeline.config.schema import Config, Training
 from pipeline.dataset.manifest import Manifest
 from pipeline.model.blocks import CappedConv2d
+from pipeline.training.average import Average
 from pipeline.training.classifier import Classifier
+from pipeline.training.mixing import Mixing
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers", "ignore:.*smaller than the logging interval", "ignore:.*in eval mode at the start"
+)
 
 
-def classifier(manifest: Manifest, network: nn.Module | None = None, seed: int = 0, rate: float = 0.1) -> Classifier:
+@pytest.fixture
+def training(cfg: Config) -> Training:
+    return cfg.training
+
+
+def classifier(
+    manifest: Manifest,
+    training: Training,
+    network: nn.Module | None = None,
+    seed: int = 0,
+    rate: float = 0.1,
+    mixing: Mixing | None = None,
+) -> Classifier:
     return Classifier(
         network or nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
         manifest,
         nn.CrossEntropyLoss(),
-        lambda parameters: torch.optim.SGD(parameters, rate),
-        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2),
+        lambda network: torch.optim.SGD(network.parameters(), rate),
+        lambda optimizer, _steps: torch.optim.lr_scheduler.StepLR(optimizer, 2),
+        mixing,
+        training,
         seed,
-        divergence=10,
     )
 
 
@@ -26,33 +47,8 @@ def batch(count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, 256, (count, 8, 8, 1), dtype=torch.uint8), torch.arange(count) % 3
 
 
-def test_the_network_sees_normalised_images_channels_first(manifest: Manifest) -> None:
-    images, _ = batch()
-    seen = classifier(manifest, nn.Identity())(images)
-    expected = (images.permute(0, 3, 1, 2) / 255 - manifest.mean[0]) / manifest.std[0]
-    torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-5)
-
-
-def test_a_step_gives_the_mean_loss_over_the_batch(manifest: Manifest) -> None:
-    module = classifier(manifest)
-    images, labels = batch()
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]  # there is no trainer to log to
-    torch.testing.assert_close(module.step((images, labels), "train"), nn.functional.cross_entropy(module(images), labels))
-
-
-def test_optimizer_and_schedule_are_those_that_were_given_and_hold_the_network(manifest: Manifest) -> None:
-    module = classifier(manifest)
-    configured = module.configure_optimizers()
-    assert isinstance(configured["optimizer"], torch.optim.SGD)
-    assert isinstance(configured["lr_scheduler"], torch.optim.lr_scheduler.StepLR)
-    assert configured["optimizer"].param_groups[0]["params"] == list(module.network.parameters())
-
-
-def test_the_loss_limit_is_a_multiple_of_guessing(manifest: Manifest) -> None:
-    assert classifier(manifest).loss_limit == pytest.approx(10 * math.log(3))
-
-
 def trained(module: Classifier, epochs: int = 2) -> dict[str, float]:
+    """Train on a batch of 6 and one of 2; return the last epoch's metrics."""
     torch.manual_seed(7)
     batches = [batch(6), batch(2)]
     trainer = Trainer(
@@ -66,19 +62,51 @@ def trained(module: Classifier, epochs: int = 2) -> dict[str, float]:
     )
     loader = torch.utils.data.DataLoader(batches, batch_size=None)
     trainer.fit(module, loader, loader)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return module.epoch_metrics()
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
-def test_an_epoch_s_metrics_are_means_over_its_images_by_split(manifest: Manifest) -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-    for parameter in network.parameters():
-        nn.init.zeros_(parameter).requires_grad_(False)
-    network.append(Bias())  # the one parameter with a gradient, which is zero
-    metrics = trained(classifier(manifest, network), epochs=1)
+def test_the_network_sees_normalised_images_channels_first(manifest: Manifest, training: Training) -> None:
+    images, _ = batch()
+    expected = (images.permute(0, 3, 1, 2) / 255 - manifest.mean[0]) / manifest.std[0]
+    torch.testing.assert_close(classifier(manifest, training).prepared(images), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("layout", "memory"), [("channels_last", torch.channels_last), ("contiguous", torch.contiguous_format)])
+def test_filters_lie_in_memory_as_configured(layout: str, memory: torch.memory_format, manifest: Manifest, training: Training) -> None:
+    training.layout = layout
+    module = classifier(manifest, training, nn.Sequential(nn.Conv2d(3, 4, 3)))
+    assert module.network[0].weight.is_contiguous(memory_format=memory)
+
+
+def test_optimizer_and_schedule_are_those_that_were_given_and_hold_the_network(manifest: Manifest, training: Training) -> None:
+    module = classifier(manifest, training)
+    trained(module, epochs=1)
+    optimizer = module.trainer.optimizers[0]
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert isinstance(module.trainer.lr_scheduler_configs[0].scheduler, torch.optim.lr_scheduler.StepLR)
+    assert optimizer.param_groups[0]["params"] == list(module.network.parameters())
+
+
+def test_the_loss_limit_is_a_multiple_of_guessing(manifest: Manifest, training: Training) -> None:
+    assert classifier(manifest, training).loss_limit == pytest.approx(10 * math.log(3))
+
+
+def test_an_epoch_s_metrics_are_means_over_its_images_by_split(manifest: Manifest, training: Training) -> None:
+    module = classifier(manifest, training, constant(), rate=1e-9)
+    metrics = trained(module, epochs=1)
     assert set(metrics) == {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
     assert metrics["validation/loss"] == pytest.approx(math.log(3), abs=1e-5)
     assert metrics["validation/accuracy"] == pytest.approx(3 / 8)  # labels 0 1 2 0 1 2 and 0 1; all said to be 0
+    assert metrics["train/accuracy"] == pytest.approx(3 / 8)
+    assert module.images_of_epoch == 8
+
+
+def constant() -> nn.Sequential:
+    """A network that gives every class the same score."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter).requires_grad_(False)
+    return network.append(Bias())  # the one parameter with a gradient, which is zero
 
 
 class Bias(nn.Module):
@@ -90,12 +118,11 @@ class Bias(nn.Module):
         return scores + self.zero * 0
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
-def test_dropout_draws_by_seed_and_step_alone(manifest: Manifest) -> None:
+def test_dropout_draws_by_seed_and_step_alone(manifest: Manifest, training: Training) -> None:
     def weights(seed: int, before: int) -> torch.Tensor:
         torch.manual_seed(1)
         network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3))
-        module = classifier(manifest, network, seed)
+        module = classifier(manifest, training, network, seed)
         torch.rand(before)
         trained(module)
         return network[2].weight.detach().clone()
@@ -118,52 +145,78 @@ class TwoHeads(nn.Module):
         return (self.main(values), self.first(values), self.second(values)) if self.training else self.main(values)
 
 
-def logged(module: Classifier) -> dict[str, torch.Tensor]:
-    """Return what the module logs, as it comes; there is no trainer to log to."""
-    metrics: dict[str, torch.Tensor] = {}
-    module.log_dict = lambda values, **_: metrics.update(values)  # type: ignore[method-assign, assignment]
-    return metrics
-
-
-def test_auxiliary_heads_add_their_losses_by_their_weight_in_training_alone(manifest: Manifest) -> None:
-    module = classifier(manifest, TwoHeads())
-    metrics = logged(module)
-    images, labels = batch()
-    main, first, second = (nn.functional.cross_entropy(scores, labels) for scores in module(images))
-    torch.testing.assert_close(module.step((images, labels), "train"), main + 0.3 * (first + second))
-    module.eval()
-    torch.testing.assert_close(module.step((images, labels), "validation"), main)
-    torch.testing.assert_close(metrics["train/loss"], metrics["validation/loss"])  # both of the main scores
-
-
-def test_accuracy_is_that_of_the_main_scores(manifest: Manifest) -> None:
+def test_auxiliary_heads_learn_and_the_metrics_are_of_the_main_scores(manifest: Manifest, training: Training) -> None:
     network = TwoHeads()
     for layer, answer in ((network.main, 1), (network.first, 0), (network.second, 2)):
         nn.init.zeros_(layer.weight)
         with torch.no_grad():
             layer.bias.copy_(torch.eye(3)[answer])
-    module = classifier(manifest, network)
-    metrics = logged(module)
-    module.step((batch()[0], torch.tensor([1, 1, 1, 1, 0, 2])), "train")
-    assert metrics["train/accuracy"].item() == pytest.approx(4 / 6)
+    before = copy.deepcopy(network)
+    metrics = trained(classifier(manifest, training, network, rate=1e-5), epochs=1)
+    assert metrics["train/accuracy"] == metrics["validation/accuracy"] == pytest.approx(3 / 8)  # those whose label is 1
+    assert metrics["train/loss"] == pytest.approx(metrics["validation/loss"], abs=1e-3)
+    assert all(not torch.equal(layer.weight, old.weight) for layer, old in zip(network.children(), before.children(), strict=True))
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
-def test_auxiliary_heads_learn(manifest: Manifest) -> None:
+def test_an_auxiliary_head_s_gradient_counts_by_its_weight(manifest: Manifest, training: Training) -> None:
     network = TwoHeads()
-    before = [layer.weight.detach().clone() for layer in (network.main, network.first, network.second)]
-    trained(classifier(manifest, network), epochs=1)
-    assert all(not torch.equal(layer.weight, old) for layer, old in zip(network.children(), before, strict=True))
+    network.first.load_state_dict(network.main.state_dict())
+    before = copy.deepcopy(network)
+    module = classifier(manifest, training, network, rate=1e-2)
+    trained(module, epochs=1)
+    main, first = ((now.bias - old.bias) for now, old in ((network.main, before.main), (network.first, before.first)))
+    torch.testing.assert_close(first, 0.3 * main, rtol=0.1, atol=1e-4)  # but for the second of the two steps
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*smaller than the logging interval")
-def test_filters_with_a_constraint_keep_to_it_after_every_step(manifest: Manifest) -> None:
+def test_filters_with_a_constraint_keep_to_it_after_every_step(manifest: Manifest, training: Training) -> None:
     torch.manual_seed(0)
     capped, free = CappedConv2d(1, 4, 3, max_rms=0.1), nn.Conv2d(4, 4, 3)
-    trained(classifier(manifest, nn.Sequential(capped, nn.ReLU(), free, nn.Flatten(), nn.Linear(64, 3)), rate=5.0), epochs=1)
+    network = nn.Sequential(capped, nn.ReLU(), free, nn.Flatten(), nn.Linear(64, 3))
+    training.divergence = 1e6
+    trained(classifier(manifest, training, network, rate=5.0), epochs=1)
     assert rms(capped).max() <= capped.max_rms + 1e-6
     assert rms(free).max() > capped.max_rms  # so the rate is one that needs holding back
 
 
 def rms(convolution: nn.Conv2d) -> torch.Tensor:
     return convolution.weight.square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def test_an_average_follows_the_weights_by_its_decay_and_faster_at_first(manifest: Manifest) -> None:
+    network = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    average = Average(network, decay=0.9)
+    expected = network[0].weight.item()
+    for step in range(1, 200):
+        with torch.no_grad():
+            network[0].weight.fill_(step)
+            network[1].running_mean.fill_(step)
+            network[1].num_batches_tracked.fill_(step)
+        average.update(network, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    assert average.network[0].weight.item() == pytest.approx(expected, rel=1e-4)
+    assert average.network[1].running_mean.item() == pytest.approx(199 - 9, rel=0.02)  # nine steps behind a straight line
+    assert average.network[1].num_batches_tracked.item() == 199
+
+
+def test_where_there_is_an_average_it_is_what_is_validated_and_kept(manifest: Manifest, training: Training) -> None:
+    training.average = 0.9
+    module = classifier(manifest, training)
+    trained(module)
+    assert module.kept is not module.network
+    assert not torch.equal(module.kept[1].weight, module.network[1].weight)
+    assert not module.kept[1].weight.requires_grad
+
+
+def test_mixed_images_have_the_loss_of_both_labels_by_their_shares(manifest: Manifest, training: Training) -> None:
+    """With a network that always says 1, an image of a share s of label 1 has the loss s * small + (1 - s) * large."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    nn.init.zeros_(network[1].weight)
+    with torch.no_grad():
+        network[1].bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
+    plain = trained(classifier(manifest, training, copy.deepcopy(network), rate=1e-9), epochs=1)
+    mixed = trained(classifier(manifest, training, copy.deepcopy(network), rate=1e-9, mixing=Mixing(1.0, None, 0)), epochs=1)
+    assert mixed["train/loss"] == pytest.approx(plain["train/loss"], rel=1e-4)  # pairs are a turn of the batch: each label as often
+    assert mixed["validation/loss"] == pytest.approx(plain["validation/loss"], rel=1e-6)
+    learning = trained(classifier(manifest, training, copy.deepcopy(network), rate=0.1, mixing=Mixing(1.0, None, 0)))
+    assert learning["train/loss"] != pytest.approx(trained(classifier(manifest, training, copy.deepcopy(network), rate=0.1))["train/loss"])

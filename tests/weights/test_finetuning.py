@@ -14,6 +14,7 @@ from torch import nn
 from pipeline.bundle import TRAINED_WITH, Bundle, make_network, write_bundle
 from pipeline.config.schema import Config, Weights
 from pipeline.dataset.manifest import Manifest
+from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.fit import fit
 from pipeline.weights.start import start_from_weights
 from tests.project import small_project
@@ -68,7 +69,7 @@ def train(cfg: Config, manifest: Manifest, images: Path, home: Path) -> tuple[nn
     network = make_network(cfg.model, manifest, None)
     lines = start_from_weights(cfg, network, manifest.classes, home)
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    fitted = fit(cfg, network, manifest, images, home / "checkpoints", Silent())
+    fitted = fit(cfg, network, manifest, images, Checkpoints(home / "checkpoints", {}), Silent())
     config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
     (home / "bundle").mkdir()
     write_bundle(home / "bundle", network, manifest, config, fitted.best, fitted.history, fitted.filters)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config.errors import ConfigError
 from pipeline.config.places import OUTS, Places
-from pipeline.config.schema import Config, Dataset, Sources, Weights
+from pipeline.config.schema import Augmentation, Config, Dataset, Sources, Weights
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # stands for where images lie that no official split claims
@@ -24,6 +24,7 @@ def check_clashes(cfg: Config) -> None:
         *_folds(cfg.dataset),
         *_input(cfg),
         *_weights(cfg.weights),
+        *_flips(cfg.augmentation),
     ]:
         raise ConfigError(f"{key} {words}", key)
 
@@ -114,6 +115,16 @@ def _weights(weights: Weights) -> Iterator[tuple[str, str]]:
         yield "weights.names", "is null, so nobody knows whose names of layers weights.source has: give ours, torchvision or timm"
     if weights.source and _is_written_by_training(weights.source):
         yield "weights.source", f"is {weights.source}, which training itself writes: copy it, cp -r bundle start, and name the copy"
+
+
+def _flips(augmentation: Augmentation) -> Iterator[tuple[str, str]]:
+    for name, node in augmentation.transforms.items():
+        if augmentation.alternating_flip and node and node.get("_target_") == "albumentations.HorizontalFlip":
+            yield (
+                f"augmentation.transforms.{name}",
+                "mirrors by chance what augmentation.alternating_flip mirrors in turn, so both sides would no longer alternate: "
+                "set the one to null or the other to false",
+            )
 
 
 def _is_written_by_training(source: str) -> bool:

@@ -3,7 +3,7 @@
 Nothing is imported for that: the classes are read from their source. `build()` looks again when it constructs them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config.build import allowed, unknown_option
@@ -20,12 +20,23 @@ class Place:
     kind: str
     given: tuple[str, ...] = ()
     gives_first: bool = False
+    never: dict[str, str] = field(default_factory=dict)  # classes of that kind that can't be had, and why
 
+
+PLATEAU = (
+    "steps by what was measured, after Lightning's checkpoint of the epoch is written: a training that was killed would go on "
+    "with other rates. Choose scheduler=cosine or step; training.patience stops on a plateau"
+)
 
 PLACES = {
     "model": Place("torch.nn.modules.module.Module", ("in_channels", "num_classes", "image_size")),
     "optimizer": Place("torch.optim.optimizer.Optimizer", gives_first=True),
-    "scheduler": Place("torch.optim.lr_scheduler.LRScheduler", gives_first=True),
+    "scheduler": Place(
+        "torch.optim.lr_scheduler.LRScheduler",
+        ("steps",),
+        gives_first=True,
+        never={"torch.optim.lr_scheduler.ReduceLROnPlateau": PLATEAU},
+    ),
     "loss": Place("torch.nn.modules.module.Module"),
     "augmentation.transforms": Place("albumentations.core.transforms_interface.BasicTransform"),
 }
@@ -56,6 +67,8 @@ def signature_at(key: str, node: Tree, place: Place | None = None) -> Signature:
     found = find(target)
     if found is None:
         raise ConfigError(f"{key}._target_: there is no class {target}", f"{key}._target_")
+    if place and found.name in place.never:
+        raise ConfigError(f"{key}._target_: {target} {place.never[found.name]}", f"{key}._target_")
     if place and not is_a(found, place.kind):
         raise ConfigError(f"{key}._target_: {target} is not a {place.kind}", f"{key}._target_")
     return signature(found)

@@ -60,7 +60,7 @@ def try_training(params: Tree) -> None:
     with without_compiler():
         parameters = [nn.Parameter(torch.zeros((1,) * parameter.dim())) for parameter in network.parameters()]
         optimizer = build("optimizer", params["optimizer"], Optimizer, parameters)
-        schedule = build("scheduler", params["scheduler"], LRScheduler, optimizer)
+        schedule = build("scheduler", params["scheduler"], LRScheduler, optimizer, steps=params["training"]["epochs"])
     with _told("scheduler", params["scheduler"], f"can't step through training.epochs={params['training']['epochs']}"):
         for _ in range(min(params["training"]["epochs"], MOST_EPOCHS)):
             schedule.step()

@@ -126,3 +126,14 @@ def test_weights_in_another_folder_of_that_name_pass(source: str, params: Tree) 
 def test_weights_of_a_named_source_pass_also_before_their_sha256_is_known(params: Tree) -> None:
     params["weights"] |= SOURCE
     check_clashes(parse(params))
+
+
+def test_an_image_is_mirrored_by_chance_or_in_turn_but_not_both(composed: Compose) -> None:
+    params = resolved(composed("augmentation=flip", "augmentation.alternating_flip=true"))
+    with pytest.raises(
+        ConfigError, match=r"transforms.flip mirrors by chance what augmentation.alternating_flip mirrors in turn"
+    ) as caught:
+        check_clashes(parse(params))
+    assert caught.value.key == "augmentation.transforms.flip"
+    put(params, "augmentation.transforms.flip", None)
+    check_clashes(parse(params))

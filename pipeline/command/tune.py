@@ -1,0 +1,175 @@
+"""What trains the configured network fastest on this machine: python -m pipeline.command.tune [--also layout] [overrides]
+
+Tried on the prepared images, along the path of a training, in alternating rounds; the fastest goes into
+conf/local/overrides.yaml. Overrides of the command line, model=vgg16 say, hold for what is measured and are not written."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.entry import entry
+from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.schema import Config
+
+if TYPE_CHECKING:
+    from pipeline.command.check import Data
+
+WORKERS, THREADS, LAYOUT, PRECISION = "machine.workers", "training.threads", "training.layout", "training.precision"
+ALSO = {key.partition(".")[2]: key for key in (THREADS, LAYOUT, PRECISION)}  # what is part of a training's result
+CLOSE = 0.98  # of the fastest rate: closer is noise, so what stands in the config or takes fewer processes is preferred
+RANDOM = 50_000_000  # bytes of images that stand in where none are prepared
+EVERY = 5.0  # seconds between two lines of progress
+
+Setting = dict[str, Any]  # dotted key -> value
+Tried = tuple[Setting, float]  # images per second
+
+
+def command() -> None:
+    given, sys.argv[1:] = _options(sys.argv[1:])
+
+    def main(cfg: Config, places: Places) -> None:
+        """Measure which machine.workers train the configured network fastest, and write that to conf/local/overrides.yaml.
+
+        --also threads | layout | precision | all   tries these too; they are part of the result: other values give other weights
+        --seconds 1   of a try
+        --rounds 3    in which the tries alternate; medians count"""
+        tune(cfg, places, given.also, given.seconds, given.rounds)
+
+    entry(main)()
+
+
+def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return this command's own options, and the words that are for Hydra."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.command.tune", add_help=False, allow_abbrev=False)
+    parser.add_argument("--also", action="append", choices=[*ALSO, "all"], default=[])
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_known_args(words)
+
+
+def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: int) -> None:
+    """Try, print what was found, write the fastest."""
+    from pipeline.command.check import data_of
+    from pipeline.command.trial import Trial
+    from pipeline.dataset.progress import Progress, Unit
+
+    keys = [key for name, key in ALSO.items() if name in also or "all" in also]
+    grids = list(_grids(cfg, keys))
+    data = data_of(cfg, places)
+    tries = sum(len(list(_settings(grid))) for grid in grids)
+    progress = Progress("tuning", tries * rounds, Unit("tries", 1, 0), EVERY)
+    best: Setting = {key: values[0] for grid in grids for key, values in grid.items()}
+    with _images(cfg, places, data) as prepared:
+        trial = Trial(cfg, prepared, data.classes)
+
+        def rate(setting: Setting) -> float:
+            progress.add(1)
+            return trial.rate(setting, seconds)
+
+        for grid in grids:
+            tried = compare([best | setting for setting in _settings(grid)], rate, rounds)
+            best = fastest(tried)
+            print("\n".join(_table(tried, best)), flush=True)
+    for line in write(WORKSPACE, best):
+        print(line)
+
+
+def _grids(cfg: Config, keys: list[str]) -> Iterator[dict[str, list[Any]]]:
+    """Yield the values to try, those of the config first: what a step computes, and then who computes it."""
+    from pipeline.command.trial import cores, precisions
+
+    options = {LAYOUT: ["channels_last", "contiguous"], PRECISION: precisions()}
+    counts = [2**power for power in range(cores().bit_length()) if 2**power < cores()] + [cores()]
+    sharing = {THREADS: counts, WORKERS: [0, *counts]}
+    for grid in (options, sharing):
+        chosen = {key: sorted(values, key=lambda value, key=key: value != value_of(cfg, key)) for key, values in grid.items()}
+        if wanted := {key: values for key, values in chosen.items() if key in (*keys, WORKERS)}:
+            yield wanted
+
+
+def value_of(cfg: Config, key: str) -> Any:
+    node, _, name = key.partition(".")
+    return getattr(getattr(cfg, node), name)
+
+
+def _settings(grid: dict[str, list[Any]]) -> Iterator[Setting]:
+    for values in product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def compare(settings: list[Setting], rate: Callable[[Setting], float], rounds: int) -> list[Tried]:
+    """Return each setting with the median of its rates, taken in alternating rounds."""
+    rates: list[list[float]] = [[] for _ in settings]
+    for _ in range(rounds):
+        for setting, found in zip(settings, rates, strict=True):
+            found.append(rate(setting))
+    return [(setting, median(found)) for setting, found in zip(settings, rates, strict=True)]
+
+
+def fastest(tried: list[Tried]) -> Setting:
+    """Return the first setting that is as fast as the fastest, but for noise."""
+    most = max(rate for _, rate in tried)
+    return next(setting for setting, rate in tried if rate >= CLOSE * most)
+
+
+def _table(tried: list[Tried], best: Setting) -> Iterator[str]:
+    keys = list(best)
+    yield "  ".join([*keys, "images/s"])
+    for setting, rate in tried:
+        cells = [str(setting[key]).rjust(len(key)) for key in keys]
+        yield "  ".join([*cells, f"{rate:8,.0f}"]) + ("  fastest" if setting == best else "")
+
+
+@contextmanager
+def _images(cfg: Config, places: Places, data: "Data") -> Iterator[Path]:
+    """Give the folder of the prepared images; where none are prepared for this config, one with random images."""
+    import tempfile
+
+    import numpy as np
+
+    if not data.note:
+        yield places.source("prepared")
+        return
+    print("note: no images are prepared for this config; random ones stand in", flush=True)
+    shape = (cfg.resize.size, cfg.resize.size, cfg.dataset.channels)
+    count = max(cfg.training.batch_size, min(data.train, RANDOM // int(np.prod(shape))))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "train.npy", np.random.default_rng(cfg.seed).integers(0, 256, (count, *shape), np.uint8))
+        np.save(folder / "train_labels.npy", np.arange(count) % data.classes)
+        yield folder
+
+
+def write(root: Path, setting: Setting) -> Iterator[str]:
+    """Put what conf/ has otherwise into conf/local/overrides.yaml, and compose params.yaml anew; yield what changed.
+
+    Where that fails or is interrupted, the file is as it was."""
+    from pipeline.config.composition import compose, get, resolved
+    from pipeline.config.configure import configure
+    from pipeline.config.documents import LOCAL
+    from pipeline.config.overrides import Overrides
+
+    yield from configure(root, in_experiment=False)  # what was changed by hand in params.yaml would be lifted over this later
+    before = resolved(compose(root / "conf"))
+    changed = {key: value for key, value in setting.items() if get(before, key) != value}
+    yield from (f"{key}={value} stands in conf/ already" for key, value in setting.items() if key not in changed)
+    if not changed:
+        return
+    overrides = Overrides.read(root / LOCAL)
+    for key, value in changed.items():
+        overrides.set(key, value)
+    with overrides.on_trial():
+        told = configure(root, in_experiment=False)
+    yield from (f"written to {LOCAL}: {key}={value}" for key, value in changed.items())
+    yield from told
+    if parts := sorted(changed.keys() & set(ALSO.values())):
+        yield f"note: {', '.join(parts)}: part of the result, so trainings give other weights than before"
+
+
+if __name__ == "__main__":
+    command()

@@ -1,0 +1,135 @@
+"""airbench: a small network made for the shortest training to 94 % on CIFAR-10 (airbench95: the same, wider, for 95 %).
+
+Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498, section 3, and its code, cifar10-airbench."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.model.choices import require_above_zero, require_count, require_counts
+from pipeline.model.tracing import output_shape
+
+AT_ONCE = 100  # images whose patches are in memory together; of 500 it takes three times as long, of 5,000 half a gigabyte
+LAST_SIDE = 3  # pixels of the last maps that 32x32 images leave
+
+
+class BiasNorm(nn.BatchNorm2d):
+    """Batch norm whose scale stays 1, so that it learns a bias alone."""
+
+    def __init__(self, channels: int, momentum: float, eps: float) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum)
+        self.weight.requires_grad_(False)
+
+
+class DiracConv2d(nn.Conv2d):
+    """A 3x3 convolution without bias that begins by handing its maps on: filter i has a 1 in the middle of map i.
+
+    Filters beyond the number of maps keep torch's first values, U(-b, b) with b = 1 / sqrt(fan_in)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=False)
+        with torch.no_grad():
+            nn.init.dirac_(self.weight[:in_channels])
+
+
+class DividedLinear(nn.Linear):
+    """A linear layer without bias whose scores are divided by a number, so that a training begins near guessing."""
+
+    def __init__(self, in_features: int, out_features: int, divisor: float) -> None:
+        super().__init__(in_features, out_features, bias=False)
+        self.divisor = divisor
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) / self.divisor  # (B, out)
+
+
+class Block(nn.Sequential):
+    """(B, C, H, W) -> (B, out, H/2, W/2): two convolutions, a pooling after the first."""
+
+    def __init__(self, in_channels: int, out_channels: int, momentum: float, eps: float) -> None:
+        super().__init__()
+        self.conv1 = DiracConv2d(in_channels, out_channels)
+        self.pool = nn.MaxPool2d(2)
+        self.norm1 = BiasNorm(out_channels, momentum, eps)
+        self.gelu1 = nn.GELU()
+        self.conv2 = DiracConv2d(out_channels, out_channels)
+        self.norm2 = BiasNorm(out_channels, momentum, eps)
+        self.gelu2 = nn.GELU()
+
+
+class Airbench(nn.Sequential):
+    """(B, C, H, W) -> (B, num_classes): patches whitened, blocks, each map's largest value, one linear layer.
+
+    The whitening convolution learns its bias alone (the original's stops learning after three epochs, which saves time).
+    kernel: height = width of the patches; there are 2 C kernel² filters, each whitening direction and its opposite, as GELU would
+    drop one of the two. whitening_eps: added to each direction's variance. widths: channels out of each block.
+    norm_momentum, norm_eps: torch's of batch norm. divisor: of the scores.
+    Until `start_from` has seen images, the filters are those for pixels that are independent: one pixel each.
+    Raises TooSmallError for three blocks and images of fewer than 9 pixels."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        widths: Sequence[int],
+        kernel: int,
+        whitening_eps: float,
+        norm_momentum: float,
+        norm_eps: float,
+        divisor: float,
+    ) -> None:
+        super().__init__()
+        require_counts("widths", widths)
+        require_count("kernel", kernel)
+        require_above_zero("norm_momentum", norm_momentum, most=1)
+        for key, value in {"whitening_eps": whitening_eps, "norm_eps": norm_eps, "divisor": divisor}.items():
+            require_above_zero(key, value)
+        self.whitening_eps = whitening_eps
+        values = in_channels * kernel**2  # of a patch
+        self.whiten = nn.Conv2d(in_channels, 2 * values, kernel)
+        self.whiten.weight.requires_grad_(False)
+        nn.init.zeros_(self.whiten.bias)  # type: ignore[arg-type]  # it has one
+        self._set_filters(torch.eye(values))
+        self.gelu = nn.GELU()
+        channels = 2 * values
+        for number, width in enumerate(widths, 1):
+            self.add_module(f"block{number}", Block(channels, width, norm_momentum, norm_eps))
+            channels = width
+        side = output_shape(self, (in_channels, image_size, image_size))[-1]
+        self.notes = [] if side == LAST_SIDE else [f"the last pooling takes whole maps of {side}x{side} pixels; the original's are 3x3"]
+        self.pool = nn.MaxPool2d(side)
+        self.flatten = nn.Flatten()
+        self.head = DividedLinear(channels, num_classes, divisor)
+
+    @torch.no_grad()
+    def start_from(self, images: Tensor) -> None:
+        """Set the whitening filters to the principal directions of patches of images, each over the square root of its variance.
+
+        images: (N, C, H, W), normalised, on any device; the original takes the first 5,000 of the training. In double precision and with
+        each direction's sign fixed, so that equal images give equal filters. Draws no random number."""
+        size, values = self.whiten.kernel_size[0], len(self.whiten.weight) // 2
+        total, count = torch.zeros(values, values, dtype=torch.float64), 0
+        for part in (images if images.is_cuda else images.cpu()).split(AT_ONCE):  # some accelerators have no double precision
+            windows = part.double().unfold(2, size, 1).unfold(3, size, 1)  # (n, C, rows, columns, kernel, kernel)
+            patches = windows.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)  # (n, C kernel², places)
+            total += (patches @ patches.mT).sum(dim=0).cpu()
+            count += len(patches) * patches.shape[2]
+        variances, directions = torch.linalg.eigh(total / count)  # ascending; about 0, which is the mean of normalised images
+        directions = _signed(directions.T.flip(0))  # (C kernel², C kernel²), a direction each row, the one of most variance first
+        self._set_filters(directions / (variances.flip(0)[:, None] + self.whitening_eps).sqrt())
+
+    @torch.no_grad()
+    def _set_filters(self, directions: Tensor) -> None:
+        """directions: (C kernel², C kernel²), one each row."""
+        self.whiten.weight.copy_(torch.cat([directions, -directions]).view_as(self.whiten.weight))
+
+
+def _signed(directions: Tensor) -> Tensor:
+    """Turn each row so that its first entry of half the largest one's size or more is positive, as a direction has no sign of its own.
+
+    Not the largest entry: several are often of nearly the same size, so that rounding would choose among them."""
+    is_large = directions.abs() >= directions.abs().amax(dim=1, keepdim=True) / 2
+    first = is_large.int().argmax(dim=1, keepdim=True)  # the first of the largest values
+    return directions * directions.gather(1, first).sign()

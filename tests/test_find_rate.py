@@ -1,0 +1,195 @@
+"""The learning-rate range test: what it finds, that it changes nothing, and where it is kept."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.analysis.figures.rates import rate_figure
+from pipeline.analysis.rate_curve import SETTLED, TOO_HIGH, RateCurve, averaged, came_apart
+from pipeline.bundle import make_network
+from pipeline.command.find_rate import EXPERIMENT, advice, tell
+from pipeline.config.errors import DataError, DivergedError
+from pipeline.config.places import WORKSPACE
+from pipeline.config.schema import Config
+from pipeline.dataset.fetch import fetch
+from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.resize import resize
+from pipeline.tracking.store import Store
+from pipeline.tracking.tracked_runs import latest, listed, with_curves
+from pipeline.training.rate_test import HIGHEST, LOWEST, STEPS, rate_test
+from tests.conftest import MakeConfig
+from tests.project import ROOT, Project
+
+SMALL = ("resize.size=8", "training.threads=1")  # of the digits, which are 8x8
+
+RATES = np.geomspace(LOWEST, HIGHEST, STEPS)
+
+
+def valley(noise: float = 0.0) -> RateCurve:
+    """A loss that falls from 2.3 around 0.003 and rises again from 0.3 on; noise: share of it that batches differ by."""
+    powers = np.log10(RATES)
+    losses = 2.3 - 2 / (1 + np.exp(-4 * (powers + 2.5))) + np.exp(6 * (powers + 0.3))
+    losses *= 1 + noise * np.random.default_rng(0).standard_normal(STEPS)
+    ended = next((step for step in range(1, STEPS) if came_apart(losses[:step])), STEPS)
+    return RateCurve(RATES, losses[:ended])
+
+
+@pytest.fixture(scope="module")
+def digits(config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
+    """The digits, prepared; not to be written to."""
+    cfg, folder = config(*SMALL), tmp_path_factory.mktemp("digits")
+    for name in ("raw", "prepared"):
+        (folder / name).mkdir()
+    fetch(cfg, folder / "raw", folder / "downloads", WORKSPACE)
+    resize(cfg, folder / "raw", folder / "prepared", folder / "data.html", folder / "chunks")
+    return cfg, folder / "prepared"
+
+
+def curve_of(cfg: Config, prepared: Path) -> RateCurve:
+    manifest = Manifest.read(prepared)
+    torch.manual_seed(cfg.seed)
+    return rate_test(cfg, make_network(cfg.model, manifest, cfg.training.input), manifest, prepared)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+# The curve
+
+
+def test_the_average_has_no_bias_to_its_beginning() -> None:
+    assert averaged(np.full(30, 2.5)) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_the_suggestions_are_where_the_loss_falls_fastest_and_a_tenth_of_where_it_is_lowest(noise: float) -> None:
+    fastest, tenth = valley(noise).suggested.values()
+    assert 0.0015 < fastest < 0.006  # at 10^-2.5
+    assert 0.004 < tenth < 0.02  # the bottom is from 0.05 to 0.2
+
+
+def test_a_leap_at_the_end_does_not_move_the_lowest_point() -> None:
+    losses = np.append(valley().losses, 1e30)
+    assert RateCurve(RATES, losses).lowest == pytest.approx(valley().lowest, abs=5)
+
+
+def test_a_loss_that_does_not_fall_gives_no_suggestion() -> None:
+    flat = RateCurve(RATES, 2.3 + 0.02 * np.random.default_rng(0).standard_normal(STEPS))
+    assert flat.suggested == {}
+    assert advice(flat) == "210 steps, from 1e-06 to 10: the loss did not fall at any learning rate, so there is none to suggest"
+
+
+def test_the_test_ends_where_the_average_is_four_times_its_lowest_or_the_loss_is_not_finite() -> None:
+    low = np.ones(30)
+    assert not came_apart(low)
+    assert not came_apart(np.append(low, TOO_HIGH))
+    assert came_apart(np.append(low, [TOO_HIGH * 10]))
+    assert came_apart(np.append(low, np.nan))
+    assert came_apart(np.array([np.inf]))
+    assert not came_apart(np.append(np.full(SETTLED - 1, 1e-3), 1.0))  # too early to tell
+
+
+def test_the_advice_has_the_words_to_type() -> None:
+    first, *rest = advice(valley()).splitlines()
+    assert first.startswith(f"{len(valley().losses)} steps, from 1e-06 to ")
+    assert [line.split()[0] for line in rest] == [f"optimizer.lr={rate:.2g}" for rate in valley().suggested.values()]
+    assert [line.split("  ")[1] for line in rest] == ["falls fastest", "a tenth of the lowest's"]
+
+
+@pytest.mark.parametrize("curve", [valley(0.1), RateCurve(RATES, np.full(SETTLED + 1, 2.3))])
+def test_the_figure_is_large_enough_to_read_and_the_same_each_time(tmp_path: Path, curve: RateCurve) -> None:
+    for name in ("one.png", "two.png"):
+        rate_figure(tmp_path / name, "cnn on digits", curve)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.width > picture.height > 400
+
+
+# The test itself
+
+
+def test_on_digits_the_lowest_loss_is_at_a_sensible_rate_and_the_seed_repeats_it(digits: tuple[Config, Path]) -> None:
+    cfg, prepared = digits
+    before = contents(prepared)
+    curve = curve_of(cfg, prepared)
+    assert curve.lowest is not None
+    assert 0.003 < curve.rates[curve.lowest] < 0.3
+    assert all(0.0001 < rate < 0.03 for rate in curve.suggested.values())
+    assert len(curve.losses) < STEPS
+    assert np.array_equal(curve.losses, curve_of(cfg, prepared).losses)
+    assert contents(prepared) == before
+
+
+class Overflowing(nn.Module):
+    """Scores that are no numbers as soon as the weights have moved far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Linear(64, 3)
+        self.first = self.scores.weight.detach().clone()
+
+    def forward(self, images: Tensor) -> Tensor:
+        is_far = (self.scores.weight.detach() - self.first).norm() > 0.5
+        return self.scores(images.flatten(1)) * (torch.nan if is_far else 1)  # (B, 3)
+
+
+def test_a_loss_that_is_no_number_ends_the_test_and_is_no_part_of_the_curve(cfg: Config, manifest: Manifest, prepared: Path) -> None:
+    torch.manual_seed(0)
+    curve = rate_test(cfg, Overflowing(), manifest, prepared)
+    assert SETTLED < len(curve.losses) < STEPS
+    assert np.isfinite(curve.losses).all()
+
+
+def test_a_training_that_never_works_is_refused(cfg: Config, manifest: Manifest, prepared: Path) -> None:
+    network = make_network(cfg.model, manifest, None)
+    with torch.no_grad():
+        next(network.parameters())[:] = torch.nan
+    with pytest.raises(DivergedError, match="no number after 0 steps, at a learning rate of 1.0e-06: it is not"):
+        rate_test(cfg, network, manifest, prepared)
+
+
+def test_a_batch_in_parts_is_one_step_with_the_mean_of_its_losses(cfg: Config, prepared: Path) -> None:
+    cfg.model["layers"]["dropout"]["rate"] = 0.0
+    whole = curve_of(cfg, prepared)
+    cfg.training.accumulate = 2
+    assert curve_of(cfg, prepared).losses[:50] == pytest.approx(whole.losses[:50], rel=1e-3)
+
+
+# Where it is kept
+
+
+def test_mlflow_gets_the_curve_beside_the_trainings_and_not_among_them(cfg: Config, manifest: Manifest, tmp_path: Path) -> None:
+    picture = tmp_path / "rates.png"
+    rate_figure(picture, "a valley", valley())
+    tell(cfg, manifest, valley(), picture, tmp_path)
+    with pytest.raises(DataError, match="has no finished run"):  # what compare says
+        latest(Store(cfg.tracking, tmp_path), 10)
+    cfg.tracking.experiment += f"-{EXPERIMENT}"
+    store = Store(cfg.tracking, tmp_path)
+    [run] = listed(store)
+    assert (run.state, run.tags["kind"], run.params["optimizer.lr"]) == ("finished", "rate test", str(cfg.optimizer["lr"]))
+    assert set(run.metrics) == {"loss", "loss_averaged", "learning_rate"}
+    losses = [point.value for point in store.client.get_metric_history(run.id, "loss")]
+    assert losses == pytest.approx(list(valley().losses))
+    assert any(file.path.endswith(".png") for file in store.client.list_artifacts(run.id, "images"))
+    assert not with_curves(store, run).curves
+
+
+def test_the_command_prints_what_to_type_and_leaves_the_picture_in_the_runs_folder(digits: tuple[Config, Path], tmp_path: Path) -> None:
+    live = tmp_path / "run"
+    live.mkdir()
+    (live / "prepared").symlink_to(digits[1])
+    command = ("python", "-m", "pipeline.command.find_rate", *SMALL, f"hydra.run.dir={live}")
+    ran = Project(ROOT).ok(*command, DVC_ROOT=str(tmp_path))
+    typed, again, place = ran.output.splitlines()[-3:]
+    assert typed.startswith("optimizer.lr=")
+    assert again.startswith("optimizer.lr=")
+    assert place == f"the loss over the rate: {live / 'rates.png'}"
+    assert (live / "rates.png").stat().st_size > 10_000
+    assert not {"bundle", "checkpoints"} & {path.name for path in [*live.iterdir(), *tmp_path.iterdir()]}
