@@ -23,6 +23,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.journal import Journal, waiting
 from pipeline.tracking.run import Run, tracked_training
+from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.fit import fit
 
 ROOT = Path(__file__).resolve().parents[1]

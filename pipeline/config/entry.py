@@ -19,11 +19,13 @@ from typing import Any, NoReturn
 
 from pipeline.config.errors import BusyError, ConfigError, PipelineError, Stopped
 from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.rank import LOCAL, helping, may_help, rank_of
 from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
 
 Main = Callable[[Config, Places], None]
 
+SHARED = "train"  # the stage whose work several processes may do together
 DISK_FULL, UNEXPECTED = 73, 1  # exit codes beside those of pipeline/config/errors.py
 
 
@@ -98,7 +100,7 @@ def launch(stage: str, main: Main) -> None:
             if len(failures) > 1:
                 _failed(stage, str(error), UNEXPECTED)
 
-    if in_dvc:
+    if in_dvc or LOCAL in os.environ:
         _watch_parent()
     try:
         with _around_hydra(in_dvc):
@@ -129,6 +131,10 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool) -> None:
     from pipeline.config.composition import parse, plain, resolved
 
     live = None if in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
+    if stage == SHARED and may_help() and rank_of((params := parse(resolved(plain(cfg)))).training):
+        with helping():
+            main(params, Places(live))
+        return
     checked: AbstractContextManager[Any] = nullcontext(resolved(plain(cfg)) if in_dvc else None)
     if live:
         from pipeline.config.live import live_run
@@ -148,12 +154,16 @@ def _stop(signal_number: int, _: Any) -> None:
 
 
 def _watch_parent() -> None:
-    """End this process when dvc dies: a killed dvc leaves its stage writing, beside the next one."""
+    """End this process when the one that started it dies: a killed dvc leaves its stage writing, beside the next one.
+
+    A helper of a training ends at once: it may hang in a talk with rank 0, where no signal reaches it."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
+        if os.environ.get(LOCAL, "0") != "0":
+            os._exit(UNEXPECTED)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

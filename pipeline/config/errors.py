@@ -31,6 +31,20 @@ class BusyError(PipelineError):
     exit_code = 75
 
 
+class RankError(PipelineError):
+    """One of the processes that train together has ended; so do the others.
+
+    then: what the same command would do."""
+
+    def __init__(self, what: str, exit_code: int = 1) -> None:
+        super().__init__(what)
+        self.exit_code = exit_code
+        self.then = "the same command goes on after the last checkpoint, or starts again"
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.then}"
+
+
 class ConfigError(PipelineError):
     """A config key, value or combination that can't work.
 

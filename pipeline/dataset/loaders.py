@@ -76,6 +76,8 @@ class EpochOrder(Sampler[Key]):
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
+        if samples == 0:
+            raise DataError("there is no image to train or validate on: the split is empty, see reports/data.html")
         if samples < ranks:
             raise DataError(f"{samples} images can't be shared out to {ranks} devices: set training.devices and training.nodes lower")
         self.samples = samples

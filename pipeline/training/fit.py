@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from pipeline.config.build import build
-from pipeline.config.errors import ConfigError, DataError
+from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import Batch, PackedImages, loader
@@ -46,7 +46,7 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
 
     checkpoints: of this training; it goes on where they end, to the same bits as one that was never stopped.
     follower: is told each epoch's metrics and first-layer filters as they come.
-    Raises DivergedError, ConfigError for what this device can't do, and DataError where there is nothing to train on."""
+    Raises DivergedError, ConfigError for what this device can't do, and DataError for an empty split."""
     training = cfg.training
     images = train_images(cfg, prepared)
     batches = train_batches(cfg, images)
@@ -65,8 +65,6 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     else:
         print(f"goes on from {start.parent.name}/{start.name}; remove that folder to start from the beginning", flush=True)
     trainer.fit(classifier, batches, loader(validation, training.batch_size), ckpt_path=start, weights_only=True)
-    if not trainer.global_step:
-        raise DataError(f"no training step was made: {manifest.images('train')} training images in batches of {training.batch_size}")
     laid_out(network.cpu(), "contiguous").load_state_dict(best.weights)
     return Fitted(historian.rows, best.row, np.stack(filters.kept) if first else None)
 
@@ -91,7 +89,9 @@ def classifier_of(cfg: Config, network: nn.Module, manifest: Manifest, budget: B
     mixing = Mixing(augmentation.mixup, augmentation.cutmix, cfg.seed) if augmentation.mixup or augmentation.cutmix else None
 
     def optimizer(network: nn.Module) -> Optimizer:
-        return build("optimizer", cfg.optimizer, Optimizer, parameter_groups(network, training.decay))
+        # In one piece it would also undo the scaling of 16-mixed, and clipping comes before that.
+        whole = {"fused": False} if training.clip and training.precision == "16-mixed" and "fused" in cfg.optimizer else {}
+        return build("optimizer", cfg.optimizer | whole, Optimizer, parameter_groups(network, training.decay))
 
     def scheduler(optimizer: Optimizer, steps: int) -> LRScheduler:
         found = build("scheduler", cfg.scheduler, LRScheduler, optimizer, steps=steps)
@@ -120,7 +120,6 @@ def trainer_of(cfg: Config, callbacks: list[Callback], checkpoints: Checkpoints 
         strategy="ddp" if training.devices * training.nodes > 1 else "auto",
         precision=training.precision,  # type: ignore[arg-type]  # one of the names in ranges.py
         accumulate_grad_batches=training.accumulate,
-        gradient_clip_val=training.clip,
         deterministic=training.deterministic and is_gpu,  # a processor repeats by itself, and would be slower
         use_distributed_sampler=False,
         logger=False,

@@ -1,0 +1,135 @@
+"""All starts of one training are one run in MLflow, in which each epoch is one point, whatever each of them has told."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from mlflow.entities import Run as MlflowRun
+
+from pipeline.config.errors import NetworkError
+from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
+from pipeline.tracking import delivery
+from pipeline.tracking.delivery import Delivery, bring_earlier_starts, settle
+from pipeline.tracking.journal import COURIER, Journal
+from pipeline.tracking.run import Run, begin, tracked_training
+from pipeline.tracking.store import Store
+from tests.tracking.test_delivery import FILTERS, client, only_run, pictures
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(home: Path, cfg: Config, manifest: Manifest) -> Start:
+    """Begins a start of a training that tells these epochs; ends by dying, or by this status."""
+
+    def started(*epochs: int, training: str = "t1", samples: int = 0, status: str | None = None) -> Run:
+        run = Run(Journal(home))
+        begin(run, dataclasses.asdict(cfg), manifest, training=training)
+        for epoch in epochs:
+            run.log_filters(FILTERS[epoch], epoch)
+            if epoch:
+                run.log_metrics({"train/loss": 10.0 - epoch}, epoch)
+        for sample in range(samples):
+            run.log_metrics({"system/disk": float(sample)}, sample)
+        if status:
+            run.end(status)
+        run.journal.close()
+        return run
+
+    return started
+
+
+def points(home: Path, run: MlflowRun, name: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client(home).get_metric_history(run.info.run_id, name)]
+
+
+def test_a_later_start_goes_on_in_the_run_of_the_first_and_each_epoch_counts_once(home: Path, cfg: Config, start: Start) -> None:
+    start(0, 1)
+    assert settle(home) == []
+    assert only_run(home, cfg).info.status == "KILLED"
+    start(0, 1, 2, status="FINISHED")  # it tells its checkpoint's epochs again
+    run = only_run(home, cfg)
+    assert run.info.status == "FINISHED"
+    assert points(home, run, "train/loss") == [(1, 9.0), (2, 8.0)]
+    assert sorted(pictures(home, run)) == [f"filters/first_layer+step+{step}" for step in range(3)]
+
+
+def test_an_epoch_that_the_first_told_and_did_not_save_is_not_told_twice(home: Path, cfg: Config, start: Start) -> None:
+    start(0, 1, 2)
+    start(0, 1, 2, status="FINISHED")
+    assert points(home, only_run(home, cfg), "train/loss") == [(1, 9.0), (2, 8.0)]
+
+
+def test_what_the_first_never_delivered_the_second_brings(home: Path, cfg: Config, start: Start) -> None:
+    """Its journal was lost with the disk's last seconds; the checkpoint's epochs are told again."""
+    start(0)
+    settle(home)
+    start(0, 1, 2, status="FINISHED")
+    assert points(home, only_run(home, cfg), "train/loss") == [(1, 9.0), (2, 8.0)]
+
+
+def test_while_it_goes_on_the_run_says_so(home: Path, cfg: Config, start: Start, manifest: Manifest) -> None:
+    start(0, 1)
+    settle(home)
+    second = Run(Journal(home))
+    begin(second, dataclasses.asdict(cfg), manifest, training="t1")
+    Delivery(second.journal.folder, home).catch_up()
+    store = Store(cfg.tracking, home)
+    [run] = store.client.search_runs([store.experiment])
+    assert run.info.status == "RUNNING"
+    second.journal.close()
+
+
+def test_the_filters_of_all_starts_have_the_scale_of_those_before_training(home: Path, cfg: Config, start: Start) -> None:
+    start(0, 1)
+    settle(home)
+    start(0, 1, 2, status="FINISHED")
+    resumed = {name: path.read_bytes() for name, path in pictures(home, only_run(home, cfg)).items()}
+    start(0, 1, 2, training="t2", status="FINISHED")
+    settle(home)
+    store = Store(cfg.tracking, home)
+    [undisturbed] = store.client.search_runs([store.experiment], "tags.training = 't2'")
+    assert {name: path.read_bytes() for name, path in pictures(home, undisturbed).items()} == resumed
+
+
+def test_the_machine_s_samples_are_counted_on(home: Path, cfg: Config, start: Start) -> None:
+    start(0, samples=2)
+    start(0, samples=2, status="FINISHED")
+    assert points(home, only_run(home, cfg), "system/disk") == [(0, 0.0), (1, 1.0), (2, 0.0), (3, 1.0)]
+
+
+def test_other_trainings_have_runs_of_their_own(home: Path, cfg: Config, start: Start) -> None:
+    start(0, 1, status="FINISHED")
+    start(0, 1, training="t2", status="FINISHED")
+    assert settle(home) == []
+    store = Store(cfg.tracking, home)
+    assert len(store.client.search_runs([store.experiment])) == 2
+
+
+def test_a_later_start_waits_for_the_journal_of_the_earlier_one(home: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = start(0, 1), start(0, 1, 2, status="FINISHED")
+    monkeypatch.setattr(delivery, "PATIENCE", 0.1)
+    with FileLock(first.journal.folder / COURIER):
+        with pytest.raises(NetworkError, match="an earlier start of this training, is still at work"):
+            bring_earlier_starts(second.journal.folder, home)
+        assert len(settle(home)) == 1  # the first's courier is at work; the second is not touched
+        assert second.journal.folder.exists()
+    bring_earlier_starts(second.journal.folder, home)
+    assert not first.journal.folder.exists()
+    assert settle(home) == []
+
+
+def test_a_training_begins_with_its_name_and_whether_it_can_be_repeated(home: Path, cfg: Config, manifest: Manifest) -> None:
+    with tracked_training(cfg, manifest, home, "t1"):
+        pass
+    assert {name: only_run(home, cfg).data.tags[name] for name in ("training", "repeatable")} == {"training": "t1", "repeatable": "true"}
+    cfg.training.budget = "30m"
+    with tracked_training(cfg, manifest, home, "t2"):
+        pass
+    settle(home)
+    store = Store(cfg.tracking, home)
+    [run] = store.client.search_runs([store.experiment], "tags.training = 't2'")
+    assert run.data.tags["repeatable"] == "false"
