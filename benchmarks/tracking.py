@@ -35,6 +35,8 @@ class Untracked:
 
     def log_filters(self, weight: np.ndarray, step: int) -> None: ...
 
+    def fail(self, reason: str) -> None: ...
+
 
 def train(cfg: Config, prepared: Path, home: Path, is_tracked: bool) -> tuple[float, float]:
     """Return the seconds of a training from its first line to its last, the run's beginning and end included;

@@ -430,6 +430,14 @@ CASES = (
     # dvc exp run
     Case("a value by -S", "dvc exp run", exp_run("optimizer.lr=0.01"), LEARN, holds=param("optimizer.lr", 0.01)),
     Case("the seed by -S", "dvc exp run", exp_run("seed=1"), LEARN, "the images stay as they are", param("seed", 1)),
+    Case(
+        "how many loader processes",
+        "dvc repro",
+        edited("conf/machine/default.yaml", "workers: 0", "workers: 1"),
+        ("configure",),
+        "they change the speed and no result",
+        param("machine.workers", 1),
+    ),
     Case("the data set by -S", "dvc exp run", exp_run("dataset=digits"), STAGES, holds=param("dataset.name", "digits")),
     Case(
         "-S equal to an older value of conf/",

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.config.build import build
-from pipeline.config.schema import Config, Training
+from pipeline.config.rank import at_once
+from pipeline.config.schema import Config
 from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
 from pipeline.training.losses import whole_loss
@@ -69,11 +70,6 @@ def estimate(cfg: Config, speed: Speed, train: int, validation: int) -> Iterator
         smaller = f" (measured in batches of {speed.batch}; one of {at_once(training)} takes too long here for a check)"
     yield f"{_rate(rate)} images/s in training on {threads}{told}{smaller}"
     yield f"an epoch of {train:,} images takes {_duration(epoch)}, {training.epochs} epochs {_duration(epoch * training.epochs)}"
-
-
-def at_once(training: Training) -> int:
-    """Return how many images of a batch a device computes at once."""
-    return max(1, training.batch_size // (training.accumulate * training.devices * training.nodes))
 
 
 def device() -> torch.device:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.command.speed import at_once, training_step
+from pipeline.command.speed import training_step
 from pipeline.config.build import build
+from pipeline.config.rank import at_once
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import Batch, PackedImages, loader

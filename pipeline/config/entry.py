@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -94,7 +94,7 @@ def launch(stage: str, main: Main) -> None:
 
     def task(cfg: Any) -> None:
         try:
-            _run_stage(stage, main, cfg, in_dvc)
+            _run_stage(stage, main, cfg, in_dvc, run_folder)
         except Exception as error:
             failures.append(error)
             if len(failures) > 1:
@@ -124,17 +124,22 @@ def _around_hydra(in_dvc: bool) -> AbstractContextManager[None]:
     return composing(WORKSPACE, sys.argv[1:])
 
 
-def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool) -> None:
+def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) -> None:
     from filelock import FileLock, Timeout
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from pipeline.config.composition import parse, plain, resolved
 
     live = None if in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
-    if stage == SHARED and may_help() and rank_of((params := parse(resolved(plain(cfg)))).training):
+    if stage == SHARED and may_help() and rank_of((config := parse(resolved(plain(cfg)))).training):
+        with suppress(OSError):
+            (WORKSPACE / run_folder).rmdir()  # which Hydra has made where torchrun has started this process
         with helping():
-            main(params, Places(live))
+            main(config, Places(live))
         return
+    if HydraConfig.get().mode is RunMode.MULTIRUN:  # the command that helpers get is that of this job, not of the sweep
+        sys.argv[1:] = [*HydraConfig.get().overrides.task, *(word for word in sys.argv if word.startswith("hydra"))]
     checked: AbstractContextManager[Any] = nullcontext(resolved(plain(cfg)) if in_dvc else None)
     if live:
         from pipeline.config.live import live_run

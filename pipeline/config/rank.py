@@ -20,6 +20,11 @@ def ranks_of(training: Training) -> int:
     return training.devices * training.nodes
 
 
+def at_once(training: Training) -> int:
+    """Return how many images of a batch a device computes at once."""
+    return max(1, training.batch_size // (training.accumulate * ranks_of(training)))
+
+
 def rank_of(training: Training) -> int:
     """Return this process's number among all of the training; 0 where it is the only one, whatever started it."""
     if ranks_of(training) == 1:

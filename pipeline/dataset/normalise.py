@@ -18,12 +18,23 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor, layout: str = "channel
     """Return (B, H, W, C) values of 0..255 as (B, C, H, W) of mean 0 and deviation 1, float32.
 
     layout: channels_last | contiguous, how they lie in memory. mean, std: (C,) of values of 0..1."""
+    return scaled(images, scaling(mean, std, images.shape[2], layout), layout)
+
+
+def scaling(mean: Tensor, std: Tensor, width: int, layout: str) -> tuple[Tensor, Tensor]:
+    """Return what `scaled` takes from values of 0..255 and then multiplies them by: the same for all batches of one width."""
     shift, scale = mean.float() * 255, 1 / (std.float() * 255)  # (C,)
     if layout == "contiguous":
+        return shift[:, None, None], scale[:, None, None]
+    # Whole rows of pixels: along C alone would be loops of three values.
+    return (shift, scale) if len(mean) == 1 else (shift.repeat(width), scale.repeat(width))
+
+
+def scaled(images: Tensor, by: tuple[Tensor, Tensor], layout: str) -> Tensor:
+    """Return (B, H, W, C) of bytes as (B, C, H, W) of floats. by: what `scaling` gives for their width and this layout."""
+    shift, scale = by
+    if layout == "contiguous":
         planes = images.permute(0, 3, 1, 2).contiguous()  # of bytes: a quarter of the memory that floats are
-        return planes.to(torch.float32, copy=True).sub_(shift[:, None, None]).mul_(scale[:, None, None])
-    width, channels = images.shape[2:]
-    rows = images.flatten(2).to(torch.float32, copy=True)  # (B, H, W * C): along C alone would be loops of three values
-    if channels > 1:
-        shift, scale = shift.repeat(width), scale.repeat(width)
-    return rows.sub_(shift).mul_(scale).unflatten(2, (width, channels)).permute(0, 3, 1, 2)
+        return planes.to(torch.float32, copy=True).sub_(shift).mul_(scale)
+    rows = images.flatten(2).to(torch.float32, copy=True)  # (B, H, W * C)
+    return rows.sub_(shift).mul_(scale).unflatten(2, images.shape[2:]).permute(0, 3, 1, 2)

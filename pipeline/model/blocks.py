@@ -93,11 +93,15 @@ class CappedConv2d(nn.Conv2d):
         self.weight.mul_((self.max_rms / rms).clamp(max=1))
 
 
+def constrained(network: nn.Module) -> list[CappedConv2d]:
+    """Return the layers that have a constraint and learn."""
+    return [layer for layer in network.modules() if isinstance(layer, CappedConv2d) and layer.weight.requires_grad]
+
+
 def constrain(network: nn.Module) -> None:
-    """Hold the weights of every layer that has a constraint and learns; for after each optimizer step."""
-    for layer in network.modules():
-        if isinstance(layer, CappedConv2d) and layer.weight.requires_grad:
-            layer.constrain()
+    """Hold the weights of every such layer; for after an optimizer step."""
+    for layer in constrained(network):
+        layer.constrain()
 
 
 def add_layers(network: nn.Sequential, **layers: nn.Module | None) -> None:

@@ -2,6 +2,7 @@
 
 from pipeline.config.entry import entry
 from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.rank import rank_of, ranks_of
 from pipeline.config.schema import Config
 
 
@@ -20,9 +21,10 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.dataset.manifest import Manifest
     from pipeline.tracking.run import tracked_training
     from pipeline.training.callbacks import duration
-    from pipeline.training.checkpoints import checkpoints_of
+    from pipeline.training.checkpoints import checkpoints_of, checkpoints_of_rank_0
     from pipeline.training.fit import fit
     from pipeline.training.identity import identity_of
+    from pipeline.training.ranks import Silent
     from pipeline.training.summary import summary_of
     from pipeline.weights.start import start_from_weights
 
@@ -41,8 +43,11 @@ def main(cfg: Config, places: Places) -> None:
     summary = summary_of(network, make, cfg.optimizer, manifest.channels, side)
     print(layer_table(summary, cfg.training.batch_size), flush=True)
     identity = identity_of(cfg, TRAINED_WITH, manifest.data_digest)
+    if rank_of(cfg.training):
+        fit(cfg, network, manifest, prepared, checkpoints_of_rank_0(identity, places.home), Silent())
+        return
     with (
-        checkpoints_of(identity, places.home, cfg.machine.keep) as checkpoints,
+        checkpoints_of(identity, places.home, cfg.machine.keep, ranks_of(cfg.training) > 1) as checkpoints,
         tracked_training(cfg, manifest, places.home, checkpoints.name) as run,
     ):
         run.log_layers(cfg.model["name"], summary, cfg.training.batch_size)

@@ -100,6 +100,10 @@ class Run:
     def tag(self, **tags: str) -> None:
         self._tell("tags", values=tags)
 
+    def fail(self, reason: str) -> None:
+        self.tag(error=redact(reason)[:500])
+        self.end("FAILED")
+
     def end(self, status: str) -> None:
         self.journal.write("end", status=status)
 
@@ -133,8 +137,7 @@ def tracked_training(cfg: Config, manifest: Manifest, home: Path, training: str 
     try:
         yield run
     except Exception as error:
-        run.tag(error=redact(str(error))[:500])
-        run.end("FAILED")
+        run.fail(str(error))
         raise
     except BaseException:
         run.end("KILLED")

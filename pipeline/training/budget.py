@@ -20,10 +20,11 @@ class Budget(Callback):
         self.seconds = float(budget[:-1]) * UNITS[budget[-1]]
         self.before = 0.0  # seconds that earlier starts have used
         self.start = time.monotonic()
+        self.over = 0.0  # share of the time, as all ranks have it
 
     def share(self) -> float:
-        """Return the share of the time that is over, 0..1."""
-        return min(1.0, (self.before + time.monotonic() - self.start) / self.seconds)
+        """Return the share of the time that was over after the last step, 0..1."""
+        return self.over
 
     def drive(self, scheduler: LRScheduler) -> None:
         """Let a schedule follow the clock. Raises ConfigError for one that can't."""
@@ -40,6 +41,7 @@ class Budget(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.before = state["used"]
+        self.over = min(1.0, self.before / self.seconds)
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.start = time.monotonic()
@@ -49,5 +51,7 @@ class Budget(Callback):
         self._stop_in_time(trainer)
 
     def _stop_in_time(self, trainer: L.Trainer) -> None:
-        if self.share() >= 1:
+        over = min(1.0, (self.before + time.monotonic() - self.start) / self.seconds)
+        self.over = trainer.strategy.broadcast(over)  # rank 0's clock counts
+        if self.over >= 1:
             trainer.should_stop = True

@@ -25,6 +25,8 @@ class Follower(Protocol):
 
     def log_filters(self, weight: Filters, step: int) -> None: ...
 
+    def fail(self, reason: str) -> None: ...  # when this process is about to be ended
+
 
 class Historian(Callback):
     """Keeps every epoch's metrics, which go into the bundle, and tells them to the follower, with what the clock says of them.

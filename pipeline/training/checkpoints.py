@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 from lightning.fabric.plugins import CheckpointIO
 
-from pipeline.config.errors import DataError, Stopped
+from pipeline.config.errors import BusyError, DataError, RankError, Stopped
 from pipeline.dataset.files import sha256
 
 FOLDER = "checkpoints"  # below the project's root
@@ -34,14 +34,17 @@ Identity = dict[str, Any]  # plain types: it is written as JSON
 class Checkpoints(CheckpointIO):
     """The checkpoints of one training, in a folder that no other process uses meanwhile.
 
-    name: of this training through all its starts, by which its MLflow run is found again."""
+    name: of this training through all its starts, by which its MLflow run is found again.
+    is_reader: on behalf of the process that holds the folder, to go on with it; changes nothing there."""
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
+    def __init__(self, folder: Path, identity: Identity, is_reader: bool = False) -> None:
+        self.folder = folder
+        self.identity = identity
+        if is_reader:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for unfinished in folder.glob("*.partial"):
             unfinished.unlink()
-        self.folder = folder
-        self.identity = identity
         description = folder / DESCRIPTION
         if not description.exists():
             _write_whole(description, json.dumps({"name": os.urandom(8).hex(), "identity": identity}, indent=2).encode())
@@ -108,34 +111,44 @@ class Checkpoints(CheckpointIO):
 
 
 @contextmanager
-def checkpoints_of(identity: Identity, home: Path, keep: float) -> Iterator[Checkpoints]:
+def checkpoints_of(identity: Identity, home: Path, keep: float, is_shared: bool = False) -> Iterator[Checkpoints]:
     """Hold the folder of this training's checkpoints; it is removed where the training ends well.
 
-    home: the project's root. keep: days after which the checkpoints of trainings that did not end are removed."""
+    home: the project's root. keep: days after which the checkpoints of trainings that did not end are removed.
+    is_shared: with helpers, which look for it by the identity alone. Raises BusyError where that one is held."""
     root = home / FOLDER
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        folder = _held_folder(root, identity, held)
+        folder = _held_folder(root, identity, held, is_shared)
         _remove_old(root, keep)
         checkpoints = Checkpoints(folder, identity)
         try:
             yield checkpoints
-        except Stopped as stopped:
+        except (Stopped, RankError) as stopped:
             done = [path.stem.removeprefix("epoch-").lstrip("0") for path in checkpoints._all()[:1]]
             stopped.then = f"the same command goes on after epoch {done[0]}" if done else stopped.then
             raise
         shutil.rmtree(folder)
 
 
-def _held_folder(root: Path, identity: Identity, held: ExitStack) -> Path:
+def checkpoints_of_rank_0(identity: Identity, home: Path) -> Checkpoints:
+    """Return what a helper reads of its training's checkpoints."""
+    return Checkpoints(home / FOLDER / _key(identity), identity, is_reader=True)
+
+
+def _key(identity: Identity) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _held_folder(root: Path, identity: Identity, held: ExitStack, is_shared: bool) -> Path:
     """Return the first folder of this identity that no other process holds: two equal trainings may go on at the same time."""
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    for n in count():
+    key = _key(identity)
+    for n in range(1) if is_shared else count():
         folder = root / (f"{key}-{n}" if n else key)
         with suppress(Timeout):
             held.enter_context(_lock(folder))
             return folder
-    raise AssertionError
+    raise BusyError("another process makes this very training, on several devices too; wait for it or stop it, then repeat")
 
 
 def _lock(folder: Path) -> FileLock:

@@ -19,12 +19,13 @@ from pipeline.config.errors import DivergedError
 from pipeline.config.schema import Training
 from pipeline.dataset.loaders import Batch
 from pipeline.dataset.manifest import Manifest
-from pipeline.dataset.normalise import normalised
-from pipeline.model.blocks import constrain
+from pipeline.dataset.normalise import scaled, scaling
+from pipeline.model.blocks import constrained
 from pipeline.training.average import Average
 from pipeline.training.divergence import describe
 from pipeline.training.losses import whole_loss
 from pipeline.training.mixing import Mixing
+from pipeline.training.ranks import agree_on_buffers
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
 MakeScheduler = Callable[[Optimizer, int], LRScheduler]  # the number of optimizer steps
@@ -82,8 +83,10 @@ class Classifier(L.LightningModule):
         self.mixing = mixing
         self.training_config = training
         self.seed = seed
+        self.constrained = constrained(network)
         self.loss_limit = training.divergence * math.log(len(manifest.classes))
         self.found = {"train": Sums(), "validation": Sums()}
+        self.scaling: tuple[int, tuple[Tensor, Tensor]] | None = None  # of images of that width
         self.register_buffer("mean", torch.tensor(manifest.mean))
         self.register_buffer("std", torch.tensor(manifest.std))
         if training.compile:
@@ -100,7 +103,11 @@ class Classifier(L.LightningModule):
         return self.images
 
     def prepared(self, images: Tensor) -> Tensor:
-        return normalised(images, self.mean, self.std, self.training_config.layout)
+        """Return (B, H, W, C) of bytes as the network takes them, (B, C, H, W)."""
+        width, layout = images.shape[2], self.training_config.layout
+        if self.scaling is None or self.scaling[0] != width:
+            self.scaling = width, scaling(self.mean, self.std, width, layout)
+        return scaled(images, self.scaling[1], layout)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images, labels = batch  # (B, H, W, C), (B,)
@@ -127,9 +134,14 @@ class Classifier(L.LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        constrain(self.network)
+        for layer in self.constrained:
+            layer.constrain()
         if self.average:
             self.average.update(self.network, self.global_step)
+
+    def on_validation_start(self) -> None:
+        if self.trainer.world_size > 1:
+            agree_on_buffers(self)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.config.build import build
 from pipeline.config.errors import ConfigError
+from pipeline.config.rank import at_once, rank_of, ranks_of
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import Batch, PackedImages, loader
@@ -28,6 +29,7 @@ from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.classifier import Classifier, laid_out
 from pipeline.training.mixing import Mixing
 from pipeline.training.optimizers import parameter_groups
+from pipeline.training.ranks import OwnSignals, Ranks, Tell, has_batch_norm, plugins
 from pipeline.training.saver import Saver
 from pipeline.training.watching import Watcher
 
@@ -56,15 +58,18 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     historian = Historian(follower)
     best = BestEpoch(historian, training.monitor, training.patience)
     progress = Progress(len(images), budget.seconds if budget else None)
-    callbacks: list[Callback] = [historian, best, progress, Watcher(follower)]
+    callbacks: list[Callback] = [OwnSignals(), historian, best, progress, Watcher(follower)]
     if first := next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None):
         callbacks.append(filters := FilterHistorian(first, follower))
-    trainer = trainer_of(cfg, [*callbacks, *([budget] if budget else []), Saver(checkpoints, cfg.machine.checkpoint)], checkpoints)
+    callbacks += [*([budget] if budget else []), Saver(checkpoints, cfg.machine.checkpoint)]
+    trainer = trainer_of(cfg, callbacks, checkpoints, follower.fail)
+    if ranks_of(training) > 1 and not torch.cuda.is_available() and has_batch_norm(network):
+        print("note: batch norm measures the images of each process by themselves here: only GPUs measure the whole batch", flush=True)
     if (start := checkpoints.latest()) is None:
         start_from_images(network, classifier, images)
     else:
         print(f"goes on from {start.parent.name}/{start.name}; remove that folder to start from the beginning", flush=True)
-    trainer.fit(classifier, batches, loader(validation, training.batch_size), ckpt_path=start, weights_only=True)
+    trainer.fit(classifier, batches, validation_batches(cfg, validation), ckpt_path=start, weights_only=True)
     laid_out(network.cpu(), "contiguous").load_state_dict(best.weights)
     return Fitted(historian.rows, best.row, np.stack(filters.kept) if first else None)
 
@@ -81,7 +86,13 @@ def train_images(cfg: Config, prepared: Path) -> PackedImages:
 
 def train_batches(cfg: Config, images: PackedImages) -> DataLoader[Batch]:
     training = cfg.training
-    return loader(images, training.batch_size // training.accumulate, cfg.seed, cfg.machine.workers, training.balance == "sampler")
+    part = at_once(training)
+    return loader(images, part, cfg.seed, cfg.machine.workers, training.balance == "sampler", rank_of(training), ranks_of(training))
+
+
+def validation_batches(cfg: Config, images: PackedImages) -> DataLoader[Batch]:
+    training = cfg.training
+    return loader(images, training.batch_size // ranks_of(training), rank=rank_of(training), ranks=ranks_of(training))
 
 
 def classifier_of(cfg: Config, network: nn.Module, manifest: Manifest, budget: Budget | None = None) -> Classifier:
@@ -102,22 +113,30 @@ def classifier_of(cfg: Config, network: nn.Module, manifest: Manifest, budget: B
     return Classifier(network, manifest, _loss(cfg, manifest), optimizer, scheduler, mixing, training, cfg.seed)
 
 
-def trainer_of(cfg: Config, callbacks: list[Callback], checkpoints: Checkpoints | None = None) -> L.Trainer:
-    """Return what trains as configured. Raises ConfigError for what this device can't do."""
+def trainer_of(
+    cfg: Config, callbacks: list[Callback], checkpoints: Checkpoints | None = None, tell: Tell = lambda reason: None
+) -> L.Trainer:
+    """Return what trains as configured. Raises ConfigError for what this device can't do.
+
+    tell: is given the reason where a training on several devices has to be ended at once."""
     _quiet()
     training = cfg.training
     is_gpu = torch.cuda.is_available()
     if training.precision == "16-mixed" and not is_gpu:
         raise ConfigError("training.precision is 16-mixed, which needs a GPU; choose bf16-mixed or 32-true", "training.precision")
+    if is_gpu and training.devices > (gpus := torch.cuda.device_count()):
+        raise ConfigError(f"training.devices is {training.devices}, but this machine has {gpus} GPU(s); give no more", "training.devices")
+    is_shared = ranks_of(training) > 1
     return L.Trainer(
         max_epochs=-1 if training.budget else training.epochs,
         callbacks=callbacks,
-        plugins=[checkpoints] if checkpoints else [],
+        plugins=[*([checkpoints] if checkpoints else []), *plugins(training)],
         enable_checkpointing=checkpoints is not None,
         accelerator="auto",
         devices=training.devices,
         num_nodes=training.nodes,
-        strategy="ddp" if training.devices * training.nodes > 1 else "auto",
+        strategy=Ranks(training, tell) if is_shared else "auto",
+        sync_batchnorm=is_shared and is_gpu,  # torch's needs GPUs
         precision=training.precision,  # type: ignore[arg-type]  # one of the names in ranges.py
         accumulate_grad_batches=training.accumulate,
         deterministic=training.deterministic and is_gpu,  # a processor repeats by itself, and would be slower
@@ -157,7 +176,8 @@ def class_weights(manifest: Manifest) -> Tensor:
 
 def _quiet() -> None:
     """Silence what Lightning says of its own products, and of our few loader workers and frozen layers, which are chosen on purpose."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for package in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{package}").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")

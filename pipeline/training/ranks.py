@@ -10,12 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
@@ -56,8 +56,7 @@ class Ranks(DDPStrategy):
         self.training, self.tell = training, tell
 
     def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
+        self._launcher = Launcher(cast(ClusterEnvironment, self.cluster_environment), self.num_processes, self.num_nodes)
         self._launcher.training, self._launcher.tell = self.training, self.tell
 
 
@@ -163,9 +162,9 @@ class OwnSignals(Callback):
         signal.signal(signal.SIGTERM, self.handler)
 
 
-def plugins() -> list[Any]:
+def plugins(training: Training) -> list[Any]:
     """Return what Lightning needs to be told: it would write checkpoints of its own when SLURM takes the machine away."""
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    return [SLURMEnvironment(auto_requeue=False)] if ranks_of(training) > 1 and SLURMEnvironment.detect() else []
 
 
 def agree_on_buffers(module: nn.Module) -> None:

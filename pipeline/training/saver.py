@@ -25,13 +25,15 @@ class Saver(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
         is_last = trainer.should_stop or done == trainer.max_epochs
-        if is_last or time.monotonic() - self.saved >= self.every:
+        is_due = is_last or time.monotonic() - self.saved >= self.every
+        if trainer.strategy.broadcast(is_due):  # rank 0's clock counts
             self._save(trainer, done)
 
     def _save(self, trainer: L.Trainer, done: int) -> None:
         try:
             trainer.save_checkpoint(self.checkpoints.place(done))
         except OSError as error:
+            trainer.strategy.barrier()  # where the other ranks are, which write nothing
             self.failures += 1
             if self.failures == MOST_FAILURES:
                 raise

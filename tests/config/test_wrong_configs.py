@@ -16,6 +16,7 @@ ADAMW, TRAINING, DIGITS, CNN = (
 )
 EVALUATE, TRACKING, SHIFT = "conf/evaluate/default.yaml", "conf/tracking/mlflow.yaml", "conf/augmentation/shift.yaml"
 STRETCH, COSINE, LOSS = "conf/resize/stretch.yaml", "conf/scheduler/cosine.yaml", "conf/loss/cross_entropy.yaml"
+MACHINE = "conf/machine/default.yaml"
 MODELS = ", ".join(options("model"))
 ALLOWED = (
     "must name a class below pipeline.model., pipeline.training.losses., pipeline.training.optimizers., pipeline.training.schedules., "
@@ -45,7 +46,9 @@ IN_CONF = [
     (TRAINING, "patience:", "patience: 0", "training.patience must be 1 or more, but it is 0"),
     (TRAINING, "divergence:", "divergence: 1", "training.divergence must be a number above 1, but it is 1"),
     (TRAINING, "threads:", "threads: 0", "training.threads must be 1 to 1024, but it is 0"),
-    (TRAINING, "workers:", "workers: -1", "training.workers must be 0 to 1024, but it is -1"),
+    (MACHINE, "workers:", "workers: -1", "machine.workers must be 0 to 1024, but it is -1"),
+    (TRAINING, "precision:", "precision: fp16", 'training.precision must be one of 32-true, bf16-mixed, 16-mixed, but it is "fp16"'),
+    (TRAINING, "budget:", "budget: 30", "training.budget must be a time such as 90s, 30m or 2h, but it is 30"),
     (STRETCH, "size:", "size: 3", "resize.size must be 4 to 4096 pixels, but it is 3"),
     (STRETCH, "size:", "size: [32, 32]", "resize.size must be a whole number, but it is [32, 32]"),
     (

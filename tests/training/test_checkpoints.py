@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config.errors import DataError, Stopped
+from pipeline.config.errors import BusyError, DataError, RankError, Stopped
 from pipeline.dataset.files import sha256
-from pipeline.training.checkpoints import DAY, Checkpoints, Identity, checkpoints_of
+from pipeline.training.checkpoints import DAY, Checkpoints, Identity, checkpoints_of, checkpoints_of_rank_0
 
 IDENTITY: Identity = {"config": {"model": {"name": "lenet", "filters": [6, 16]}, "seed": 0}, "data": "d1"}
 FLIPS, CUTS = 1000, 100
@@ -179,6 +179,37 @@ def test_two_equal_trainings_at_the_same_time_have_a_folder_each(tmp_path: Path)
     with checkpoints_of(IDENTITY, tmp_path, keep=1) as first, checkpoints_of(IDENTITY, tmp_path, keep=1) as second:
         assert first.folder != second.folder
         assert first.name != second.name
+
+
+def test_a_helper_reads_the_checkpoints_of_the_process_that_holds_them_and_changes_nothing(tmp_path: Path) -> None:
+    with checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True) as checkpoints:
+        newest = save(checkpoints, 1, 2)
+        (checkpoints.folder / "epoch-000003.partial").touch()  # which is being written
+        before = files(checkpoints)
+        helper = checkpoints_of_rank_0(IDENTITY, tmp_path)
+        assert helper.latest() == newest
+        assert helper.load_checkpoint(newest)["epoch"] == 2
+        assert files(checkpoints) == before
+
+
+def test_a_helper_that_comes_before_the_folder_makes_none(tmp_path: Path) -> None:
+    assert checkpoints_of_rank_0(IDENTITY, tmp_path).latest() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_equal_trainings_with_helpers_the_second_is_refused(tmp_path: Path) -> None:
+    with (
+        checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True),
+        pytest.raises(BusyError, match="another process makes this very training, on several devices too; wait for it or stop it"),
+        checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True),
+    ):
+        pass
+
+
+def test_a_training_whose_helper_died_says_where_it_goes_on(tmp_path: Path) -> None:
+    error = RankError("rank 1 died")
+    ended_by(error, tmp_path, 3)
+    assert str(error) == "rank 1 died; the same command goes on after epoch 3"
 
 
 def test_what_was_left_is_removed_after_its_days_and_not_while_it_is_used(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ class Told:
     def log_filters(self, weight: NDArray[np.float32], step: int) -> None:
         self.filters.append((weight, step))
 
+    def fail(self, reason: str) -> None:
+        raise AssertionError(reason)
+
 
 Train = Callable[..., tuple[nn.Module, Fitted]]
 

@@ -41,6 +41,8 @@ class Silent:
 
     def log_filters(self, weight: NDArray[np.float32], step: int) -> None: ...
 
+    def fail(self, reason: str) -> None: ...
+
 
 @pytest.fixture
 def cfg(cfg: Config) -> Config:

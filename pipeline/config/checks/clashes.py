@@ -3,11 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 from pipeline.config.errors import ConfigError
 from pipeline.config.places import OUTS, Places
-from pipeline.config.schema import Augmentation, Config, Dataset, Sources, Weights
+from pipeline.config.schema import Augmentation, Config, Dataset, Sources, Training, Weights
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # stands for where images lie that no official split claims
@@ -25,6 +26,7 @@ def check_clashes(cfg: Config) -> None:
         *_input(cfg),
         *_weights(cfg.weights),
         *_flips(cfg.augmentation),
+        *_parts(cfg.training),
     ]:
         raise ConfigError(f"{key} {words}", key)
 
@@ -125,6 +127,15 @@ def _flips(augmentation: Augmentation) -> Iterator[tuple[str, str]]:
                 "mirrors by chance what augmentation.alternating_flip mirrors in turn, so both sides would no longer alternate: "
                 "set the one to null or the other to false",
             )
+
+
+def _parts(training: Training) -> Iterator[tuple[str, str]]:
+    factors = {"devices": training.devices, "nodes": training.nodes, "accumulate": training.accumulate}
+    parts = prod(factors.values())
+    if training.batch_size % parts:
+        told = " * ".join(f"training.{name}={value}" for name, value in factors.items() if value > 1)
+        nearest = max(1, round(training.batch_size / parts)) * parts
+        yield "training.batch_size", f"is {training.batch_size}, which {told} can't share out evenly: {nearest} is the nearest that can"
 
 
 def _is_written_by_training(source: str) -> bool:

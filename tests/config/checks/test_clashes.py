@@ -137,3 +137,28 @@ def test_an_image_is_mirrored_by_chance_or_in_turn_but_not_both(composed: Compos
     assert caught.value.key == "augmentation.transforms.flip"
     put(params, "augmentation.transforms.flip", None)
     check_clashes(parse(params))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accumulate": 3}, "is 32, which training.accumulate=3 can't share out evenly: 33 is the nearest that can"),
+        (
+            {"devices": 3, "accumulate": 2},
+            "is 32, which training.devices=3 * training.accumulate=2 can't share out evenly: 30 is",
+        ),
+        ({"nodes": 64}, "is 32, which training.nodes=64 can't share out evenly: 64 is the nearest that can"),
+    ],
+)
+def test_a_batch_that_can_t_be_shared_out_evenly_is_refused(changes: dict[str, int], message: str, params: Tree) -> None:
+    params["training"] |= changes
+    with pytest.raises(ConfigError) as caught:
+        check_clashes(parse(params))
+    assert str(caught.value).startswith(f"training.batch_size {message}")
+    assert caught.value.key == "training.batch_size"
+
+
+@pytest.mark.parametrize("changes", [{"devices": 2}, {"devices": 2, "nodes": 4, "accumulate": 4}, {"accumulate": 32}])
+def test_a_batch_that_can_be_shared_out_passes(changes: dict[str, int], params: Tree) -> None:
+    params["training"] |= changes
+    check_clashes(parse(params))

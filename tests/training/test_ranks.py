@@ -1,0 +1,287 @@
+"""A training on two devices, here two processes of the processor, is the training on one; and none of them outlives another."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from mlflow.entities import Run
+from safetensors.torch import load_file
+
+from pipeline.config.errors import DivergedError, Stopped
+from pipeline.training.ranks import Watch
+from tests.conftest import MakeConfig
+from tests.project import Project, draw_images, environment, small_project
+from tests.training.test_killed import client_of, digests, kill, runs_of, start
+
+EACH = 100  # images per class, of which 175 train
+EPOCHS = 6
+LAYERS = """name: {name}
+_target_: pipeline.model.cnn.CNN
+layers:
+  conv1: {{kind: conv, filters: 8, kernel: 3, padding: same}}
+  {norm}
+  relu1: {{kind: relu}}
+  pool1: {{kind: max_pool, kernel: 2}}
+  {dropout}
+  scores: {{kind: linear}}
+"""
+LOCAL = f"""# @package _global_
+defaults:
+  - override /model: plain
+  - override /augmentation: shift
+  - override /optimizer: sgd
+  - override /scheduler: warmup_cosine
+training: {{epochs: {EPOCHS}, batch_size: 32}}
+machine: {{checkpoint: 0}}
+"""
+LONG = ("training.epochs=80", "model=hard", "training.average=0.98")  # long enough to be killed in it
+
+
+def network(name: str, norm: str = "", dropout: str = "") -> str:
+    return "\n".join(line for line in LAYERS.format(name=name, norm=norm, dropout=dropout).splitlines() if line.strip()) + "\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = small_project(tmp_path_factory.mktemp("ranks") / "project")
+    shutil.rmtree(project.root / "data" / "own")
+    draw_images(project.root / "data" / "own", EACH)
+    project.write("conf/model/plain.yaml", network("plain"))
+    project.write("conf/model/hard.yaml", network("hard", "norm1: {kind: batch_norm}", "dropout: {kind: dropout, rate: 0.3}"))
+    project.write("conf/local/overrides.yaml", LOCAL)
+    project.repro("resize")
+    return project
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project: Project) -> dict[str, str]:
+    """The bytes of the long training's bundle, by two processes that nobody disturbs."""
+    project.ok(*command("undisturbed", "training=ddp", *LONG))
+    return digests(project.root / "runs" / "undisturbed" / "bundle")
+
+
+def command(name: str, *overrides: str) -> list[str]:
+    return ["python", "-m", "pipeline.stage.train", f"hydra.run.dir=runs/{name}", *overrides]
+
+
+def history(project: Project, name: str) -> list[dict[str, float]]:
+    with (project.root / "runs" / name / "bundle" / "history.csv").open() as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def run_of(project: Project, seed: int) -> Run:
+    """Return the one MLflow run of the training with this seed."""
+    project.ok("python", "-m", "pipeline.command.deliver")
+    (run,) = [run for run in runs_of(project) if run.data.params["seed"] == str(seed)]
+    return run
+
+
+def last_state(project: Project) -> str:
+    """Return the state of the run that was begun last."""
+    project.ok("python", "-m", "pipeline.command.deliver")
+    return str(runs_of(project)[0].info.status)
+
+
+def helper_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+    """Return the process of rank 1, as soon as there is one."""
+    for _ in range(1200):
+        for child in psutil.Process(process.pid).children():
+            if any("train_ddp_process_1" in word for word in child.cmdline()):
+                return child
+        time.sleep(0.05)
+    raise AssertionError("no second process came")
+
+
+def wait_for_epoch(project: Project, epoch: int) -> None:
+    for _ in range(1200):
+        if any(int(path.stem[-6:]) >= epoch for path in (project.root / "checkpoints").glob("*/epoch-*.ckpt")):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no checkpoint of epoch {epoch} came: {project.read('output.txt')}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "parts"), [(11, 1), (12, 2)])
+def test_two_processes_learn_what_one_does(seed: int, parts: int, project: Project) -> None:
+    # 58 at once: of 175 images one is left over by one process too, while of an odd rest two processes would leave out one.
+    chosen = (f"seed={seed}", f"training.accumulate={parts}", f"training.batch_size={58 * parts}")
+    project.ok(*command(f"alone-{seed}", *chosen))
+    project.ok(*command(f"both-{seed}", *chosen, "training=ddp"))
+    expected, found = history(project, f"alone-{seed}"), history(project, f"both-{seed}")
+    assert len(found) == EPOCHS
+    for row, other in zip(expected, found, strict=True):
+        assert other == {key: pytest.approx(value, abs=1e-4) for key, value in row.items()}
+    assert expected[-1]["train/loss"] < 0.8 * expected[0]["train/loss"]
+    of_one, of_two = (load_file(project.root / "runs" / f"{how}-{seed}" / "bundle" / "weights.safetensors") for how in ("alone", "both"))
+    assert all((of_one[name] - of_two[name]).abs().max() < 1e-4 for name in of_one)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_training_with_one_run_one_folder_and_one_voice(project: Project) -> None:
+    said = project.ok(*command("one", "training=ddp", "seed=20")).output
+    assert [said.count(f"epoch {epoch:3}/{EPOCHS}") for epoch in range(1, EPOCHS + 1)] == [1] * EPOCHS
+    assert said.count("parameters, all trained") == said.count("the network is in") == 1
+    assert "Lightning" not in said
+    assert "rank" not in said.lower()
+    run = run_of(project, 20)
+    assert run.info.status == "FINISHED"
+    told = client_of(project).get_metric_history(run.info.run_id, "train/loss")
+    assert [point.step for point in told] == list(range(1, EPOCHS + 1))
+    assert sorted(path.name for path in (project.root / "runs" / "one").glob("[!.]*")) == ["bundle", "config.yaml"]
+    assert not [path for path in (project.root / "checkpoints").iterdir() if path.is_dir()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
+def test_processes_that_were_started_from_outside_are_the_same_training(
+    launcher: str, project: Project, undisturbed: dict[str, str]
+) -> None:
+    name = f"by-{launcher}"
+    words = command(name, "training=ddp", *LONG)
+    if launcher == "torchrun":
+        project.ok("torchrun", "--nproc-per-node", "2", *words[1:])
+    else:
+        slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train"}
+        slurm |= {"SLURM_NODELIST": "127.0.0.1", "SLURM_NODEID": "0", "SLURM_NNODES": "1"}
+        ranks = [environment() | slurm | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in (0, 1)]
+        processes = [subprocess.Popen(words, cwd=project.root, env=rank) for rank in ranks]
+        assert [process.wait(120) for process in processes] == [0, 0]
+    assert digests(project.root / "runs" / name / "bundle") == undisturbed
+
+
+@pytest.mark.slow
+def test_helpers_that_torchrun_starts_leave_no_folder(project: Project) -> None:
+    before = set((project.root / "runs").iterdir())
+    project.ok("torchrun", "--nproc-per-node", "2", "-m", "pipeline.stage.train", "training=ddp", "training.epochs=1", "seed=21")
+    (folder,) = set((project.root / "runs").iterdir()) - before
+    assert (folder / "bundle").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "number", "code", "said", "state"),
+    [
+        ("helper", signal.SIGKILL, 137, "rank 1 of this training's 2 processes was killed by SIGKILL", "FAILED"),
+        ("helper", signal.SIGTERM, 143, "rank 1 of this training's 2 processes ended with exit code 143", "FAILED"),
+        ("first", signal.SIGKILL, -9, "", "KILLED"),
+        ("first", signal.SIGTERM, 143, "stopped by signal 15", "KILLED"),
+        ("all", signal.SIGINT, 130, "stopped by signal 2", "KILLED"),
+    ],
+)
+def test_a_process_that_ends_takes_the_others_with_it_and_the_same_command_goes_on(
+    victim: str, number: signal.Signals, code: int, said: str, state: str, project: Project, undisturbed: dict[str, str]
+) -> None:
+    name = f"{victim}-{number.name}"
+    words = command(name, "training=ddp", *LONG)
+    process = start(project, words)
+    helper = helper_of(process)
+    wait_for_epoch(project, 5)
+    if victim == "helper":
+        helper.send_signal(number)
+    else:
+        kill(process, number)
+    assert process.wait(60) == code
+    if victim != "first" or number is not signal.SIGKILL:
+        assert f"train failed: {said}" in project.read("output.txt")
+        assert "; the same command goes on after epoch" in project.read("output.txt")
+        assert "Traceback" not in project.read("output.txt")
+    psutil.wait_procs([helper], timeout=5)
+    assert not helper.is_running()
+    assert last_state(project) == state
+    again = project.ok(*words)
+    assert "goes on from" in again.output
+    assert digests(project.root / "runs" / name / "bundle") == undisturbed
+    assert last_state(project) == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_helper_that_dies_before_they_have_met_ends_the_training_too(project: Project) -> None:
+    process = start(project, command("early", "training=ddp", "seed=22"))
+    helper_of(process).kill()
+    assert process.wait(60) == 137
+    assert "train failed: rank 1 of this training's 2 processes was killed by SIGKILL" in project.read("output.txt")
+    assert run_of(project, 22).info.status == "FAILED"
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_has_no_room_makes_no_process_wait_for_ever(project: Project) -> None:
+    most = 200_000  # bytes of a file: a checkpoint of this network has more, nothing else has that training writes itself
+    words = command("full", "training=ddp", "training.epochs=2", "model=cnn", "seed=26")
+    ran = project.run("prlimit", f"--fsize={most}", *words, timeout=120)
+    assert ran.code == 0, ran.output
+    assert [ran.output.count(f"note: no checkpoint after epoch {epoch}: File too large") for epoch in (1, 2)] == [1, 1]
+
+
+@pytest.mark.slow
+def test_each_training_of_a_sweep_has_helpers_of_its_own(project: Project) -> None:
+    words = ["hydra.sweep.dir=runs/sweep", "training=ddp", "training.epochs=2", "seed=23,24"]
+    project.ok("python", "-m", "pipeline.stage.train", "-m", *words)
+    bundles = [digests(project.root / "runs" / "sweep" / job / "bundle")["weights.safetensors"] for job in ("0", "1")]
+    assert bundles[0] != bundles[1]
+
+
+@pytest.mark.slow
+def test_a_budget_ends_both_processes_at_the_same_step(project: Project) -> None:
+    project.ok(*command("budget", "training=ddp", "training.budget=6s", "seed=25"))
+    rates = [row["learning_rate"] for row in history(project, "budget")]
+    assert rates[-1] < max(rates) / 4
+
+
+@pytest.mark.slow
+def test_dvc_repro_trains_on_two_devices(project: Project) -> None:
+    project.write("conf/local/overrides.yaml", LOCAL.replace("defaults:", "defaults:\n  - override /training: ddp"))
+    try:
+        assert project.repro("train").output.count("epoch   1/") == 1
+    finally:
+        project.write("conf/local/overrides.yaml", LOCAL)
+    assert (project.root / "bundle" / "weights.safetensors").exists()
+
+
+class Ended(subprocess.Popen):
+    """A helper that has ended with an exit code of its choice."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        self.wait()
+
+
+LOST = RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1234")
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "exit_code"),
+    [
+        ("exit(65)", "rank 1 of this training's 2 processes ended with exit code 65; the same command goes on", 65),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL, as a machine does whose memory is full; the same", 137),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV; the same command goes on", 139),
+    ],
+)
+def test_a_lost_connection_is_told_as_what_became_of_the_process_at_its_other_end(
+    code: str, words: str, exit_code: int, config: MakeConfig
+) -> None:
+    watch = Watch([Ended(code)], config("training=ddp").training, pytest.fail)
+    found = watch.reason(LOST)
+    assert found
+    assert words in str(found)
+    assert found.exit_code == exit_code
+
+
+def test_a_lost_connection_to_a_process_that_another_has_started_is_told_as_such(config: MakeConfig) -> None:
+    found = Watch([], config("training=ddp").training, pytest.fail).reason(LOST)
+    assert "rank 0 lost its connection to the others of this training's 2 processes: one has ended; the same" in str(found)
+
+
+@pytest.mark.parametrize("error", [DivergedError("training diverged"), Stopped(15), RuntimeError("a size does not fit"), ValueError()])
+def test_what_went_wrong_here_is_not_blamed_on_another(error: BaseException, config: MakeConfig) -> None:
+    assert Watch([Ended("exit(70)")], config("training=ddp").training, pytest.fail).reason(error) is None
+
+
+def test_helpers_that_do_not_end_are_ended(config: MakeConfig) -> None:
+    helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Watch([helper], config("training=ddp").training, pytest.fail).end(is_well=False)
+    assert helper.returncode == -signal.SIGKILL
