@@ -63,7 +63,13 @@ class Case:
     def overrides(self) -> list[str]:
         """Return what makes the stage do what the bare loop does."""
         words = ["dataset=cifar10", f"resize.size={self.size}", f"model={self.model}", "augmentation=none", "optimizer=sgd"]
-        words += ["optimizer.lr=0.001", "optimizer.nesterov=false", "optimizer.weight_decay=0", f"training.batch_size={BATCH}", f"training.threads={THREADS}"]
+        words += [
+            "optimizer.lr=0.001",
+            "optimizer.nesterov=false",
+            "optimizer.weight_decay=0",
+            f"training.batch_size={BATCH}",
+            f"training.threads={THREADS}",
+        ]
         if self.is_augmented:
             padded = self.size + 2 * max(1, self.size // 10)
             pad = f"{{_target_: albumentations.PadIfNeeded, min_height: {padded}, min_width: {padded}}}"

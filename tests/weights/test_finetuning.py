@@ -71,7 +71,7 @@ def train(cfg: Config, manifest: Manifest, images: Path, home: Path) -> tuple[nn
     network = make_network(cfg.model, manifest, None)
     lines = start_from_weights(cfg, network, manifest.classes, home)
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    fitted = fit(cfg, network, manifest, images, Checkpoints(home / "checkpoints", {}), Silent())
+    fitted = fit(cfg, network, manifest, images, Checkpoints(home / f"checkpoints-{len(manifest.classes)}", {}), Silent())
     config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
     (home / "bundle").mkdir()
     write_bundle(home / "bundle", network, manifest, config, fitted.best, fitted.history, fitted.filters)
