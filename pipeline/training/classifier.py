@@ -177,9 +177,9 @@ class Classifier(L.LightningModule):
 
     def _require_sense(self) -> None:
         epoch, loss = self.current_epoch + 1, self.metrics["train/loss"]
-        if not all(math.isfinite(value) for value in self.metrics.values()):
-            told = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
-            self._stop(f"epoch {epoch} ended with {told}")
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                self._stop(f"the {name.replace('/', ' ')} of epoch {epoch} is {value}")
         if loss > self.loss_limit:
             self._stop(f"the loss of epoch {epoch} is {loss:.4g}, guessing would be far below {self.loss_limit:.3g}")
 
