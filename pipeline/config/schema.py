@@ -99,9 +99,9 @@ class Weights:
 class Augmentation:
     name: str = MISSING
     transforms: dict[str, Any] = MISSING  # of each image, in order; null leaves one out
-    alternating_flip: bool = MISSING  # mirror an image in every second epoch, instead of by chance
-    mixup: float | None = MISSING  # alpha of the Beta distribution of the shares in which two images are blended; null: none
-    cutmix: float | None = MISSING  # alpha of the Beta distribution of the share of an image that another's patch leaves; null: none
+    alternating_flip: bool = False  # mirror an image in every second epoch, instead of by chance
+    mixup: float | None = None  # alpha of the Beta distribution of the shares in which two images are blended; null: none
+    cutmix: float | None = None  # alpha of the Beta distribution of the share of an image that another's patch leaves; null: none
 
 
 @dataclass

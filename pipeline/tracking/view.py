@@ -17,6 +17,7 @@ MOST = 10  # runs that a chart shows
 HEIGHT = 420  # pixels of a tile; MLflow's own are too small for a mosaic of 64 filters
 CURVES = {"loss": ["train/loss", "validation/loss"], "accuracy": ["train/accuracy", "validation/accuracy"]}
 COLUMNS = {"curves": 2, FILTERS.partition("/")[0]: 1, PICTURES: 1}  # a whole row: the pictures of several runs stand side by side
+FOLDED = ("gradient", "update", "weight", "dead")  # charts of each layer, for one who looks for a fault
 
 
 def save_view(store: Store) -> str:
@@ -49,7 +50,7 @@ def view(images: list[str]) -> dict[str, Any]:
         "selectedColumns": ["attributes.`Dataset`", "metrics.`validation/loss`", "metrics.`test/accuracy`"],
         "runsHiddenMode": "FIRST_10_RUNS",
         "compareRunCharts": [*map(_image, images), *(_line(name, keys) for name, keys in CURVES.items())],
-        "compareRunSections": [_section(name, columns) for name, columns in COLUMNS.items()],
+        "compareRunSections": [*(_section(name, columns) for name, columns in COLUMNS.items()), *map(_folded, FOLDED)],
         "hideEmptyCharts": True,
         "useGroupedValuesInCharts": True,
         "autoRefreshEnabled": True,
@@ -59,6 +60,10 @@ def view(images: list[str]) -> dict[str, Any]:
 
 def _section(name: str, columns: int) -> dict[str, Any]:
     return {"uuid": name, "name": name, "display": True, "isReordered": False, "columns": columns, "cardHeight": HEIGHT}
+
+
+def _folded(name: str) -> dict[str, Any]:
+    return _section(name, 3) | {"display": False}
 
 
 def _image(key: str) -> dict[str, Any]:
