@@ -106,6 +106,7 @@ def test_mixed_images_make_another_training(cfg: Config, train: Train) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is deprecated. Please switch to:DeprecationWarning")  # torch's own, within its compiler
 def test_a_compiled_network_learns_the_same(cfg: Config, train: Train) -> None:
     without_chance(cfg)
     eager = train(cfg)[0]
