@@ -6,24 +6,21 @@ A network's table row is read from the run that MLflow keeps of it, so rows made
 
 import gzip
 import hashlib
-import os
-import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.line import ROOT, archives, mirrors, run_line
 from benchmarks.page import publish
 from pipeline.bundle import Bundle
 from pipeline.config.composition import compose, parse, resolved
 from pipeline.tracking.store import Store
 from pipeline.tracking.tracked_runs import listed, with_curves
 
-ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "benchmarks" / "networks"
-STAGES = ("fetch", "resize", "train", "evaluate")
+SMALL = "Fashion-MNIST, 10,000 images"
 SUBSET = 10_000  # of Fashion-MNIST's 60,000 training images, the first ones
 IDX_HEADER = {"train_images": 16, "train_labels": 8}  # bytes before the first image or label
 PIXELS = {"train_images": 28 * 28, "train_labels": 1}  # bytes of an image or a label
@@ -38,7 +35,7 @@ class Training:
 
 def few(*overrides: str) -> Training:
     """Return a training of some epochs on the subset of Fashion-MNIST."""
-    return Training("Fashion-MNIST, 10,000 images", ("experiment=fashion_mnist", "augmentation=flip", *overrides))
+    return Training(SMALL, ("experiment=fashion_mnist", "augmentation=flip", *overrides))
 
 
 TRAININGS = {
@@ -63,33 +60,9 @@ def main() -> None:
 
 
 def train(name: str, training: Training) -> None:
-    """Run the whole line for one network in runs/networks_NAME, its output into a log and onto the screen."""
-    LOGS.mkdir(exist_ok=True)
-    given = [*training.overrides, *mirrors(training.data), f"hydra.run.dir=runs/networks_{name}"]
-    with (LOGS / f"{name}.log").open("w") as log:
-        for stage in STAGES:
-            command = [sys.executable, "-m", f"pipeline.stage.{stage}", *given]
-            log.write(f"$ python -m pipeline.stage.{stage} {' '.join(training.overrides)}\n")
-            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-                for line in process.stdout:
-                    print(line, end="", flush=True)
-                    log.write(line.replace(str(ROOT), ".").replace(str(Path(os.environ["IMAGE_DATA"]).resolve()), "IMAGE_DATA"))
-            if process.returncode:
-                raise SystemExit(f"{name}: {stage} ended with {process.returncode}")
-
-
-def mirrors(data: str) -> Iterator[str]:
-    """Yield the overrides by which the data comes from IMAGE_DATA."""
-    folder = Path(os.environ["IMAGE_DATA"]).resolve()
-    if data.startswith("cats"):
-        with tarfile.open(folder / "cats-dogs" / "cats-dogs.tar.gz") as archive:
-            archive.extractall(ROOT / "data" / "own", filter="data")
-    elif data == "MNIST":
-        yield f"dataset.sources.mirrors=[file://{folder}/mnist]"
-    elif data == "Fashion-MNIST":
-        yield f"dataset.sources.mirrors=[file://{folder}/fashion-mnist]"
-    else:
-        yield from subset(folder / "fashion-mnist", ROOT / "runs" / "networks_subset")
+    """Run the whole line for one network in runs/networks_NAME."""
+    small = subset(archives("Fashion-MNIST"), ROOT / "runs" / "networks_subset") if training.data == SMALL else mirrors(training.data)
+    run_line(LOGS / f"{name}.log", f"runs/networks_{name}", training.overrides, list(small))
 
 
 def subset(full: Path, folder: Path) -> Iterator[str]:

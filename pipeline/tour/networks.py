@@ -22,6 +22,7 @@ IMAGENET, CIFAR, MNIST = (3, 224, 1000), (3, 32, 10), (1, 32, 10)
 INPUTS: dict[str, Input] = {  # of the texts; others: ImageNet's where the network has a paper's form, else CIFAR-10's
     **dict.fromkeys(("alexnet", "alexnet_ungrouped"), (3, 227, 1000)),
     **dict.fromkeys(("lenet", "lenet5", "lenet5_modern", "lenet5_softmax", "lenet_harley"), MNIST),
+    "cnn5": (3, 64, 2),
     "four_class": (3, 32, 4),
     "keras": (3, 300, 2),
     "keras_one_output": (3, 300, 2),
