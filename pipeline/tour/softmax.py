@@ -62,8 +62,9 @@ def body(material: Material) -> list[Block]:
 
 def _draw(path: Path, material: Material) -> None:
     lesson = material.lesson
+    network = trained(lesson, material.seed)
     with torch.inference_mode():
-        shares = trained(lesson, material.seed)(lesson.held_out[:1]).softmax(dim=1)[0].tolist()
+        shares = network(lesson.held_out[:1]).softmax(dim=1)[0].tolist()
     actual = lesson.classes[int(lesson.held_out_labels[0])]
     most = sorted(range(len(shares)), key=lambda label: -shares[label])[: len(THREE)]
     groups = [
