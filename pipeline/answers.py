@@ -1,7 +1,7 @@
 """What a trained network answers on the prepared images of a split."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from pipeline.analysis.figures.gallery import Example
 from pipeline.analysis.scores import Labels, Probabilities
 from pipeline.analysis.views import averaged_scores
 from pipeline.bundle import Bundle
+from pipeline.dataset.progress import IMAGES, Progress
 
 Images = NDArray[np.uint8]  # (N, H, W, C)
+
+BETWEEN = 5  # seconds from one line about the progress to the next
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,26 @@ class Answers:
 
 
 def answers(bundle: Bundle, prepared: Path, split: str, batch_size: int, views: str) -> Answers:
-    """Ask the network for every image of a split. views: of each image, as `averaged_scores` has them."""
+    """Ask the network for every image of a split, with a line now and then. views: of each image, as `averaged_scores` has them."""
     images = np.load(prepared / f"{split}.npy", mmap_mode="r")
     labels: Labels = np.load(prepared / f"{split}_labels.npy")
-    return Answers(images, labels, sources(prepared, split), predicted(bundle, images, batch_size, views), bundle.manifest.classes)
+    progress = Progress(f"looking at {split}", len(images), IMAGES, BETWEEN)
+    probabilities = predicted(bundle, images, batch_size, views, progress.add)
+    return Answers(images, labels, sources(prepared, split), probabilities, bundle.manifest.classes)
 
 
-def predicted(bundle: Bundle, images: Images, batch_size: int, views: str) -> Probabilities:
-    """Return (N, classes) probabilities for (N, H, W, C) images. views: as `averaged_scores` has them."""
-    predictor = bundle.predictor()
+def predicted(
+    bundle: Bundle, images: Images, batch_size: int, views: str, count: Callable[[int], None] = lambda images: None
+) -> Probabilities:
+    """Return (N, classes) probabilities for (N, H, W, C) images.
+
+    views: as `averaged_scores` has them. count: is told of each batch how many images it has."""
+    predictor, scores = bundle.predictor(), []
     with torch.inference_mode():
-        parts = (torch.from_numpy(np.array(images[i : i + batch_size])) for i in range(0, len(images), batch_size))
-        scores = [averaged_scores(predictor.scores, part, views) for part in parts]
+        for start in range(0, len(images), batch_size):
+            part = torch.from_numpy(np.array(images[start : start + batch_size]))
+            scores.append(averaged_scores(predictor.scores, part, views))
+            count(len(part))
     return torch.cat(scores).softmax(dim=1).numpy()
 
 

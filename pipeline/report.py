@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.analysis.figures.overview import overview
 from pipeline.analysis.filters import colour_limit, filter_mosaic
 from pipeline.analysis.scores import Labels, Score, confusion, hardest, score
+from pipeline.analysis.views import PLAIN
 from pipeline.answers import Answers, answers
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Evaluate
@@ -18,9 +19,10 @@ from pipeline.dataset.manifest import SPLITS
 
 
 def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate) -> dict[str, Score]:
-    """Write every file of reports/; return split -> score."""
+    """Write every file of reports/; return split -> score. Several views are asked for where they count, beyond the training images."""
     classes = bundle.manifest.classes
-    told = {split: answers(bundle, prepared, split, config.batch_size, config.views) for split in SPLITS}
+    views = dict.fromkeys(SPLITS, config.views) | {"train": PLAIN}
+    told = {split: answers(bundle, prepared, split, config.batch_size, views[split]) for split in SPLITS}
     scores = {split: score(given.labels, given.probabilities, config.confidence) for split, given in told.items()}
     test = told["test"]
     table = confusion(test.labels, test.predictions, len(classes))

@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,3 +170,15 @@ def wait_for(port: int) -> None:
                 return
         time.sleep(0.1)
     raise AssertionError(f"nothing listens at port {port} after a minute")
+
+
+def gone(process: psutil.Process, seconds: float) -> bool:
+    """Tell whether a process ends in that time; also one that nobody takes note of, as an orphan in a container whose first process
+    does not, is at its end."""
+    end = time.monotonic() + seconds
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+    return True

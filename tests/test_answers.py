@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,13 @@ def test_scores_are_averaged_and_not_probabilities(bundle: Bundle, prepared: Pat
 def test_a_batch_of_shifted_views_is_answered_as_each_image_alone(bundle: Bundle, prepared: Path) -> None:
     images = np.load(prepared / "train.npy")
     np.testing.assert_allclose(predicted(bundle, images, 5, "mirror_shift"), predicted(bundle, images, 1, "mirror_shift"), atol=1e-6)
+
+
+def test_a_line_says_how_far_it_is_and_how_long_it_still_takes(
+    bundle: Bundle, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.answers.BETWEEN", 0)
+    answers(bundle, prepared, "test", 4, "plain")
+    first, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"looking at test: 4 of 6 images, [\d,]+ images/s, \d+ s left", first)
+    assert last.startswith("looking at test: 6 of 6 images, ")

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.project import Project, environment, small_project, wait_for
+from tests.project import Project, environment, gone, small_project, wait_for
 
 STAGE = "pipeline.stage.train"
 
@@ -63,14 +63,6 @@ def training_under_way(project: Project, started: subprocess.Popen[str]) -> psut
     raise AssertionError("the training ended")
 
 
-def gone(process: psutil.Process, seconds: float = 20) -> bool:
-    try:
-        process.wait(seconds)
-    except psutil.TimeoutExpired:
-        return False
-    return True
-
-
 def is_done(project: Project) -> bool:
     """Tell whether DVC takes the training for done."""
     return "train:" not in project.ok("dvc", "status").output
@@ -89,7 +81,7 @@ def states(project: Project, uri: str = "sqlite:///mlflow.db") -> str:
     return project.ok("python", "-W", "ignore", "-c", STATES.format(uri=uri)).output.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)])
 def test_a_signal_ends_a_live_training_with_its_own_exit_code_and_one_line(project: Project, number: int, code: int) -> None:
     started = start(project, "python", "-m", STAGE)
     training_under_way(project, started).send_signal(number)
@@ -100,6 +92,7 @@ def test_a_signal_ends_a_live_training_with_its_own_exit_code_and_one_line(proje
     assert states(project) == "['KILLED']"
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_stage_fails_the_repro_and_a_rerun_trains_again(project: Project) -> None:
     started = start(project, "dvc", "repro", "train")
     training_under_way(project, started).terminate()
@@ -133,12 +126,13 @@ def test_kill_9_of_the_stage_leaves_a_clean_rerun(project: Project) -> None:
     assert is_done(project)
 
 
-@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # DVC runs a stage by $SHELL; not every one makes way for its command
+# DVC runs a stage by $SHELL; not every one makes way for its command
+@pytest.mark.parametrize("shell", ["/bin/sh", pytest.param("/bin/bash", marks=pytest.mark.slow)])
 def test_kill_9_of_dvc_ends_its_stage_too_so_there_is_no_second_writer(project: Project, shell: str) -> None:
     started = start(project, "dvc", "repro", "train", SHELL=shell)
     stage = training_under_way(project, started)
     os.kill(started.pid, signal.SIGKILL)
-    assert gone(stage)
+    assert gone(stage, 20)
     started.communicate(timeout=30)
     assert not is_done(project)
     project.edit("params.yaml", "  epochs: 5000", "  epochs: 1")

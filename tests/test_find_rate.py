@@ -114,6 +114,7 @@ def test_the_figure_is_large_enough_to_read_and_the_same_each_time(tmp_path: Pat
 # The test itself
 
 
+@pytest.mark.slow
 def test_on_digits_the_lowest_loss_is_at_a_sensible_rate_and_the_seed_repeats_it(digits: tuple[Config, Path]) -> None:
     cfg, prepared = digits
     before = contents(prepared)
@@ -181,6 +182,7 @@ def test_mlflow_gets_the_curve_beside_the_trainings_and_not_among_them(cfg: Conf
     assert not with_curves(store, run).curves
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_to_type_and_leaves_the_picture_in_the_runs_folder(digits: tuple[Config, Path], tmp_path: Path) -> None:
     live = tmp_path / "run"
     live.mkdir()

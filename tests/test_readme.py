@@ -21,7 +21,9 @@ def test_every_module_that_documents_name_exists() -> None:
 
 def test_every_link_and_picture_exists() -> None:
     for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        path, _, heading = target.partition("#")
+        assert (ROOT / path).exists(), target
+        assert not heading or f"\n## {heading}\n" in (ROOT / path).read_text().lower(), target
 
 
 def test_every_recipe_and_group_choice_that_it_names_exists() -> None:

@@ -56,6 +56,14 @@ def test_metrics_are_those_of_the_views_and_say_so(bundle: Bundle, prepared: Pat
     assert json.loads((tmp_path / "metrics.json").read_text())["views"] == "mirror_shift"
 
 
+def test_training_images_are_seen_as_they_are_whatever_the_views(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    plain = write_report(bundle, prepared, tmp_path, cfg.evaluate)
+    cfg.evaluate.views = "mirror_shift"
+    seen = write_report(bundle, prepared, tmp_path, cfg.evaluate)
+    assert seen["train"] == plain["train"]
+    assert seen["validation"].loss != plain["validation"].loss
+
+
 def test_the_tables_tell_of_the_test_images(reports: Path, answers: tuple[list[int], list[int]]) -> None:
     actual, said = ([CLASSES[label] for label in labels] for labels in answers)
     assert [(row["actual"], row["predicted"]) for row in rows(reports / "confusion.csv")] == list(zip(actual, said, strict=True))

@@ -49,6 +49,7 @@ def local(root: Path) -> dict[str, object]:
     return read_yaml(root / LOCAL) if (root / LOCAL).exists() else {}
 
 
+@pytest.mark.slow
 def test_the_fastest_of_the_digits_is_what_the_config_has_afterwards(project: Project) -> None:
     project.write(LOCAL, "# @package _global_\n# mine\nmachine:\n  workers: 7\n")  # no try is as slow as seven workers
     ran = project.ok(*TUNE, *SHORT, "--also", "all")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 Maps = NDArray[np.float32]  # (shown, H, W)
 Seen = tuple[nn.Module, Maps, int]  # a layer, the first of its maps, and how many it has
@@ -99,8 +100,8 @@ def family(layer: nn.Module) -> str | None:
 def in_words(layer: nn.Module) -> str:
     """Return what a layer does as a label: "convolution 3×3", "ReLU", "max pooling"."""
     name = type(layer).__name__
-    if family(layer) == "convolution":
-        return "convolution " + "×".join(str(side) for side in layer.kernel_size)  # type: ignore[union-attr]
+    if isinstance(layer, _ConvNd):
+        return "convolution " + "×".join(str(side) for side in layer.kernel_size)
     if family(layer) == "pooling":
         return next((words for part, words in POOLINGS.items() if part in name), "average pooling")
     return "batch norm" if "BatchNorm" in name else name

@@ -34,10 +34,11 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.command.speed import estimate, measured
     from pipeline.config.build import build
     from pipeline.config.checks.shortcuts import without_compiler
+    from pipeline.training.processor import set_up_processor
     from pipeline.training.summary import summary_of
     from pipeline.weights.freezing import freeze
 
-    torch.set_num_threads(cfg.training.threads)
+    set_up_processor(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     data = data_of(cfg, places)
     channels, side = cfg.dataset.channels, cfg.training.input or cfg.resize.size

@@ -26,13 +26,14 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.analysis.figures.rates import rate_figure
     from pipeline.bundle import make_network
     from pipeline.dataset.manifest import Manifest
+    from pipeline.training.processor import set_up_processor
     from pipeline.training.rate_test import rate_test
     from pipeline.weights.start import start_from_weights
 
     prepared = places.source("prepared")
     manifest = Manifest.read(prepared)
     manifest.require(cfg)
-    torch.set_num_threads(cfg.training.threads)
+    set_up_processor(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     network = make_network(cfg.model, manifest, cfg.training.input)
     for line in start_from_weights(cfg, network, manifest.classes, places.home):

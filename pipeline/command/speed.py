@@ -18,6 +18,7 @@ from pipeline.dataset.normalise import normalised
 from pipeline.model.blocks import constrain
 from pipeline.training.losses import whole_loss
 from pipeline.training.optimizers import parameter_groups
+from pipeline.training.processor import laid_out
 
 BUDGET = 0.5  # seconds for the steps that are measured
 STEPS = 2  # that find place in it, by a smaller batch where need be
@@ -25,7 +26,6 @@ FORWARDS = 3  # forward passes that cost as much as a step, whose backward pass 
 SMALLEST = 2  # images of a batch: batch norm of one image has no variance
 AUGMENTED = 100  # images
 
-LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -98,8 +98,7 @@ def training_step(cfg: Config, network: nn.Module) -> Callable[[Tensor, Tensor],
 
 def _forward(cfg: Config, network: nn.Module) -> Callable[[Tensor], Any]:
     """Return what takes uint8 (B, H, W, C) to the network's answer."""
-    network.to(device())
-    network.to(memory_format=LAYOUTS[cfg.training.layout])  # type: ignore[call-overload]  # torch's own types lack it
+    laid_out(network.to(device()), cfg.training.layout)
     half = torch.full((cfg.dataset.channels,), 0.5, device=device())
 
     def forward(images: Tensor) -> Any:

@@ -17,6 +17,7 @@ from pipeline.config.rank import at_once
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import Batch, PackedImages, loader
+from pipeline.training.processor import set_up_processor
 from pipeline.weights.freezing import freeze
 
 AHEAD = 2  # batches that a worker makes before they are asked for
@@ -38,7 +39,7 @@ class Trial:
     def rate(self, setting: dict[str, Any], seconds: float) -> float:
         """Train for `seconds`, at least one step, under the setting (dotted key -> value); return images per second."""
         cfg = with_values(self.cfg, setting)
-        torch.set_num_threads(cfg.training.threads)
+        set_up_processor(cfg.training.threads)
         step = training_step(cfg, self.network.train())
         batches = self._batches(cfg)
         for images, labels in islice(batches, 1 + AHEAD * cfg.machine.workers):  # the first chooses kernels and takes memory
@@ -57,7 +58,7 @@ class Trial:
         training = cfg.training
         batches = loader(self.images, at_once(training), cfg.seed, cfg.machine.workers, training.balance == "sampler")
         for epoch in count():
-            batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            batches.sampler.set_epoch(epoch)
             yield from batches
 
 

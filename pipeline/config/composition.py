@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -62,13 +62,13 @@ def read_yaml(path: Path) -> Tree:
 
 def plain(cfg: Any) -> Tree:
     """Return the mapping with its interpolations unresolved."""
-    return OmegaConf.to_container(cfg, resolve=False)  # type: ignore[return-value]
+    return cast(Tree, OmegaConf.to_container(cfg, resolve=False))
 
 
 def resolved(tree: Tree) -> Tree:
     """Return the mapping with every ${...} replaced by what it refers to."""
     try:
-        return OmegaConf.to_container(OmegaConf.create(tree), resolve=True)  # type: ignore[return-value]
+        return cast(Tree, OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"an interpolation refers to nothing: {in_one_line(error)}", getattr(error, "full_key", None)) from error
 
@@ -134,7 +134,7 @@ def parse(tree: Tree) -> Config:
     """Return the typed config; raises ConfigError naming the key that is unknown, missing or of the wrong type."""
     try:
         typed = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(tree))
-        return OmegaConf.to_object(typed)  # type: ignore[return-value]
+        return cast(Config, OmegaConf.to_object(typed))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "?"
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}", key) from error

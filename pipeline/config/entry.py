@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -87,8 +88,11 @@ def launch(stage: str, main: Main) -> None:
         "hydra/job_logging": "none",
         "hydra/hydra_logging": "none",
     }
-    given = {argument.partition("=")[0] for argument in sys.argv}
-    sys.argv += [f"{key}={value}" for key, value in settings.items() if key not in given]
+    words = sys.argv[1:]
+    given = {word.partition("=")[0] for word in words}
+    ours = [f"{key}={value}" for key, value in settings.items() if key not in given]
+    # together, as argparse takes no second group of them behind an option; before, as --info would take one for its own value
+    sys.argv[1:] = [*filter(_is_override, words), *ours, *filterfalse(_is_override, words)]
 
     failures: list[Exception] = []  # of a sweep's jobs: one failed job does not end the others
 
@@ -113,6 +117,10 @@ def launch(stage: str, main: Main) -> None:
         raise
     if failures:
         raise failures[0]
+
+
+def _is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
 
 
 def _around_hydra(in_dvc: bool) -> AbstractContextManager[None]:

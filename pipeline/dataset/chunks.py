@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -122,8 +122,10 @@ def _begin_worker(main: int) -> None:
 
 def _end_with(main: int) -> None:
     """End this process when the one that it works for is gone: killed outright, that can't tell its workers."""
-    while psutil.pid_exists(main):
-        time.sleep(0.5)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(main)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # that nobody takes note of in some containers
+            time.sleep(0.5)
     os._exit(1)
 
 

@@ -116,7 +116,9 @@ class Loader(DataLoader[Batch]):
 
     Has no state: the order of an epoch, and checkpoints at ends of epochs, need none."""
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    sampler: EpochOrder
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # torch promises an iterator of its own kind, which nobody needs
         yield from super().__iter__()
 
 

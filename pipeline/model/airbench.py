@@ -90,7 +90,7 @@ class Airbench(nn.Sequential):
         values = in_channels * kernel**2  # of a patch
         self.whiten = nn.Conv2d(in_channels, 2 * values, kernel)
         self.whiten.weight.requires_grad_(False)
-        nn.init.zeros_(self.whiten.bias)  # type: ignore[arg-type]  # it has one
+        nn.init.zeros_(self.get_parameter("whiten.bias"))
         self._set_filters(torch.eye(values))
         self.gelu = nn.GELU()
         channels = 2 * values

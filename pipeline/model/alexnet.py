@@ -72,7 +72,7 @@ class AlexNet(nn.Sequential):
         for layer in self:
             set_first_values(layer, he if isinstance(layer, nn.Conv2d) and not is_paper else normal)
         for name in EXCITED if is_paper else ():
-            nn.init.ones_(self.get_submodule(name).bias)  # type: ignore[arg-type]
+            nn.init.ones_(self.get_parameter(f"{name}.bias"))
 
 
 def _stem_padding(image_size: int) -> int:

@@ -24,6 +24,7 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.training.checkpoints import checkpoints_of, checkpoints_of_rank_0
     from pipeline.training.fit import fit
     from pipeline.training.identity import identity_of
+    from pipeline.training.processor import set_up_processor
     from pipeline.training.ranks import Silent
     from pipeline.training.summary import summary_of
     from pipeline.weights.start import start_from_weights
@@ -34,7 +35,7 @@ def main(cfg: Config, places: Places) -> None:
     manifest.require(cfg)
     if places.live and cfg.dataset.sources.folder:
         require_current(WORKSPACE / cfg.dataset.sources.folder, prepared)
-    torch.set_num_threads(cfg.training.threads)
+    set_up_processor(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     make, side = partial(make_network, cfg.model, manifest), cfg.training.input or manifest.size
     network = make(side)

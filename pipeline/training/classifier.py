@@ -6,11 +6,12 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -25,13 +26,13 @@ from pipeline.training.average import Average
 from pipeline.training.divergence import describe
 from pipeline.training.losses import whole_loss
 from pipeline.training.mixing import Mixing
+from pipeline.training.processor import laid_out
 from pipeline.training.ranks import agree_on_buffers
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
 MakeScheduler = Callable[[Optimizer, int], LRScheduler]  # the number of optimizer steps
 
 LOOK = 50  # steps between two looks whether the loss is finite, where a look would make an accelerator wait
-LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Classifier(L.LightningModule):
         seed: int,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # Lightning's own way to a step takes as long as a small layer
         self.network = laid_out(network, training.layout)
         self.average = Average(self.network, training.average) if training.average else None
         self.loss = loss
@@ -109,7 +111,7 @@ class Classifier(L.LightningModule):
             self.scaling = width, scaling(self.mean, self.std, width, layout)
         return scaled(images, self.scaling[1], layout)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch  # (B, H, W, C), (B,)
         chance = np.random.SeedSequence([self.seed, self.current_epoch, batch_index, self.global_rank])
         seed_draws(self.device, int(chance.generate_state(1, np.uint64)[0]))  # dropout draws by (seed, step)
@@ -125,19 +127,29 @@ class Classifier(L.LightningModule):
         self.found["train"].add(loss, scores, labels if share > 0.5 else others)
         if (whole.device.type == "cpu" or batch_index % LOOK == 0) and not math.isfinite(whole.item()):
             self._stop(f"the loss became {whole.item()} at step {self.global_step}: {describe(self.network, seen)}")
-        return whole
+        parts = self.training_config.accumulate
+        self.manual_backward(whole / parts if parts > 1 else whole)
+        if (batch_index + 1) % parts == 0 or batch_index + 1 == self.trainer.num_training_batches:
+            self._make_step()
 
-    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
-        """Clip as configured; Lightning's own refuses optimizers that make their step in one piece."""
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.training_config.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.training_config.clip)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        super().optimizer_step(*args, **kwargs)
+    def _make_step(self) -> None:
+        optimizer, scheduler = cast(LightningOptimizer, self.optimizers()), cast(LRScheduler, self.lr_schedulers())
+        optimizer.step()
+        optimizer.zero_grad()
         for layer in self.constrained:
             layer.constrain()
         if self.average:
             self.average.update(self.network, self.global_step)
+        if is_per_step(scheduler):
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        if not is_per_step(scheduler := cast(LRScheduler, self.lr_schedulers())):
+            scheduler.step()
 
     def on_validation_start(self) -> None:
         if self.trainer.world_size > 1:
@@ -170,10 +182,10 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.network)
-        steps = min(self.trainer.estimated_stepping_batches, sys.maxsize)  # endless where a clock ends the training
-        scheduler = self.make_scheduler(optimizer, int(steps))
-        interval = "step" if getattr(scheduler, "per_step", False) else "epoch"
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
+        batches = self.trainer.estimated_stepping_batches  # of all epochs; endless where a clock ends the training
+        epochs = self.trainer.max_epochs or 1
+        steps = epochs * math.ceil(batches / epochs / self.training_config.accumulate) if math.isfinite(batches) else sys.maxsize
+        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer, steps)}
 
     def _require_sense(self) -> None:
         epoch, loss = self.current_epoch + 1, self.metrics["train/loss"]
@@ -188,14 +200,13 @@ class Classifier(L.LightningModule):
         raise DivergedError(f"training diverged: {what}. The learning rate was {rate:g}; try optimizer.lr={rate / 10:g}")
 
 
+def is_per_step(scheduler: LRScheduler) -> bool:
+    """Tell whether a schedule goes by optimizer steps; torch's own go by epochs here."""
+    return getattr(scheduler, "per_step", False)
+
+
 def seed_draws(device: torch.device, seed: int) -> None:
     """Seed what draws on the processor and on this device; torch.manual_seed asks all devices, which takes 0.1 ms."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
-
-
-def laid_out(network: nn.Module, layout: str) -> nn.Module:
-    """Return the network itself, its filters in memory as training.layout says."""
-    changed: nn.Module = network.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's own types lack it
-    return changed

@@ -26,9 +26,11 @@ from pipeline.model.airbench import Airbench
 from pipeline.training.budget import Budget
 from pipeline.training.callbacks import BestEpoch, FilterHistorian, Follower, Historian, Progress
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.classifier import Classifier, laid_out
+from pipeline.training.classifier import Classifier
+from pipeline.training.course import Course
 from pipeline.training.mixing import Mixing
 from pipeline.training.optimizers import parameter_groups
+from pipeline.training.processor import laid_out
 from pipeline.training.ranks import OwnSignals, Ranks, Tell, has_batch_norm, plugins
 from pipeline.training.saver import Saver
 from pipeline.training.watching import Watcher
@@ -58,15 +60,16 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     historian = Historian(follower)
     best = BestEpoch(historian, training.monitor, training.patience)
     progress = Progress(len(images), budget.seconds if budget else None)
-    callbacks: list[Callback] = [OwnSignals(), historian, best, progress, Watcher(follower)]
+    parts: list[Callback] = [OwnSignals(), historian, best, progress, Watcher(follower)]
     if first := next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None):
-        callbacks.append(filters := FilterHistorian(first, follower))
-    callbacks += [*([budget] if budget else []), Saver(checkpoints, cfg.machine.checkpoint)]
-    trainer = trainer_of(cfg, callbacks, checkpoints, follower.fail)
+        parts.append(filters := FilterHistorian(first, follower))
+    parts += [*([budget] if budget else []), Saver(checkpoints, cfg.machine.checkpoint)]
+    trainer = trainer_of(cfg, [Course(parts)], checkpoints, follower.fail)
     if ranks_of(training) > 1 and not torch.cuda.is_available() and has_batch_norm(network):
         print("note: batch norm measures the images of each process by themselves here: only GPUs measure the whole batch", flush=True)
     if (start := checkpoints.latest()) is None:
-        start_from_images(network, classifier, images)
+        if not cfg.weights.source:
+            start_from_images(network, classifier, images)
     else:
         print(f"goes on from {start.parent.name}/{start.name}; remove that folder to start from the beginning", flush=True)
     trainer.fit(classifier, batches, validation_batches(cfg, validation), ckpt_path=start, weights_only=True)
@@ -138,7 +141,6 @@ def trainer_of(
         strategy=Ranks(training, tell) if is_shared else "auto",
         sync_batchnorm=is_shared and is_gpu,  # torch's needs GPUs
         precision=training.precision,  # type: ignore[arg-type]  # one of the names in ranges.py
-        accumulate_grad_batches=training.accumulate,
         deterministic=training.deterministic and is_gpu,  # a processor repeats by itself, and would be slower
         use_distributed_sampler=False,
         logger=False,

@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -15,6 +15,7 @@ from pipeline.analysis.rate_curve import SETTLED, RateCurve, came_apart
 from pipeline.config.errors import DivergedError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
+from pipeline.training.classifier import Classifier
 from pipeline.training.fit import classifier_of, train_batches, train_images, trainer_of
 
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates; with batch norm gradient descent bears more than 1
@@ -37,7 +38,8 @@ class Ramp(Callback):
             group["lr"] = group["initial_lr"] * self.rates[self.step] / self.base
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
-        part = float(outputs["loss"])  # of a batch in parts, divided by their number
+        classifier = cast(Classifier, module)
+        part = float(classifier.found["train"].losses[-1]) / classifier.training_config.accumulate
         if self.step == len(self.losses):
             self.losses.append(part)
         else:

@@ -4,15 +4,15 @@ import sys
 import time
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback
 
 from pipeline.training.checkpoints import Checkpoints
 
 MOST_FAILURES = 3  # in a row: a disk that stays full
 
 
-class Saver(Checkpoint):
-    """Writes a checkpoint after an epoch where the last one is old enough, and after the last epoch; Lightning calls it last.
+class Saver(Callback):
+    """Writes a checkpoint after an epoch where the last one is old enough, and after the last epoch; the last part of a course.
 
     every: seconds between two at least."""
 

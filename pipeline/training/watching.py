@@ -47,7 +47,7 @@ class Watcher(Callback):
         self.found = {}
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_index: int) -> None:
-        parts = trainer.accumulate_grad_batches
+        parts = cast(Classifier, module).training_config.accumulate
         steps = math.ceil(trainer.num_training_batches / parts)
         self.is_measured = batch_index // parts == (steps - 1) // 2
 

@@ -18,6 +18,7 @@ from pipeline.config.schema import Augmentation
 from pipeline.dataset.augmentation import A, Augment
 from pipeline.dataset.loaders import EpochOrder, PackedImages, loader
 from pipeline.dataset.normalise import normalised
+from tests.project import gone
 
 SHIFTS = {"shift": {"_target_": "albumentations.Affine", "translate_percent": [-0.2, 0.2], "rotate": [-20, 20], "p": 1.0}}
 SHIFT = Augmentation("test", SHIFTS, True, None, None)
@@ -134,7 +135,7 @@ def test_workers_die_with_a_training_that_is_killed_within_two_seconds(prepared:
         time.sleep(0.2)
         assert all(worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
         training.kill()
-    assert psutil.wait_procs(workers, timeout=2)[1] == []
+    assert all(gone(worker, 2) for worker in workers)
 
 
 def test_another_epoch_brings_other_pictures_and_another_order(prepared: Path) -> None:

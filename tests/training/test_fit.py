@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bundle import Predictor, make_network
+from pipeline.config.composition import resolved
 from pipeline.config.errors import ConfigError, DataError, DivergedError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.fit import Fitted, class_weights, fit
+from tests.conftest import Compose
 
 
 class Told:
@@ -272,3 +274,14 @@ def test_a_network_sees_random_squares_in_training_and_the_middle_elsewhere(
     whole, seen = Predictor(network, manifest, 6).eval(), Predictor(network, manifest, None).eval()
     with torch.no_grad():
         assert torch.equal(whole(images), seen(images[:, 1:7, 1:7]))
+
+
+@pytest.mark.parametrize(("source", "is_measured"), [(None, True), ("elsewhere/bundle", False)])
+def test_only_a_network_without_weights_takes_first_values_from_the_images(
+    source: str | None, is_measured: bool, cfg: Config, composed: Compose, train: Train, manifest: Manifest
+) -> None:
+    cfg.model = resolved(composed("model=airbench94", "model.widths=[4,4]"))["model"]
+    cfg.weights.source = source  # which the stage has loaded by then
+    network, _ = train(cfg)
+    fresh = make_network(cfg.model, manifest, None)
+    assert torch.equal(network.get_submodule("whiten").weight, fresh.get_submodule("whiten").weight) is not is_measured

@@ -1,6 +1,7 @@
 """A training on two devices, here two processes of the processor, is the training on one; and none of them outlives another."""
 
 import csv
+import json
 import shutil
 import signal
 import subprocess
@@ -9,13 +10,15 @@ import time
 
 import psutil
 import pytest
+import torch
 from mlflow.entities import Run
 from safetensors.torch import load_file
 
-from pipeline.config.errors import DivergedError, Stopped
+from pipeline.config.errors import ConfigError, DivergedError, Stopped
+from pipeline.training.fit import trainer_of
 from pipeline.training.ranks import Watch
 from tests.conftest import MakeConfig
-from tests.project import Project, draw_images, environment, small_project
+from tests.project import Project, draw_images, environment, gone, small_project
 from tests.training.test_killed import client_of, digests, kill, runs_of, start
 
 EACH = 100  # images per class, of which 175 train
@@ -190,8 +193,7 @@ def test_a_process_that_ends_takes_the_others_with_it_and_the_same_command_goes_
         assert f"train failed: {said}" in project.read("output.txt")
         assert "; the same command goes on after epoch" in project.read("output.txt")
         assert "Traceback" not in project.read("output.txt")
-    psutil.wait_procs([helper], timeout=5)
-    assert not helper.is_running()
+    assert gone(helper, 5)
     assert last_state(project) == state
     again = project.ok(*words)
     assert "goes on from" in again.output
@@ -230,6 +232,15 @@ def test_a_budget_ends_both_processes_at_the_same_step(project: Project) -> None
     project.ok(*command("budget", "training=ddp", "training.budget=6s", "seed=25"))
     rates = [row["learning_rate"] for row in history(project, "budget")]
     assert rates[-1] < max(rates) / 4
+
+
+@pytest.mark.slow
+def test_both_processes_validate_with_what_the_batch_norms_of_the_first_have_measured(project: Project) -> None:
+    said = project.ok(*command("norms", "training=ddp", "model=hard", "seed=27")).output
+    assert said.count("note: batch norm measures the images of each process by themselves here") == 1
+    project.ok("python", "-m", "pipeline.stage.evaluate", "hydra.run.dir=runs/norms")
+    told = json.loads(project.read("runs/norms/bundle/bundle.json"))["validation"]["validation/loss"]
+    assert told == pytest.approx(json.loads(project.read("runs/norms/reports/metrics.json"))["validation"]["loss"], abs=2e-6)
 
 
 @pytest.mark.slow
@@ -279,6 +290,13 @@ def test_a_lost_connection_to_a_process_that_another_has_started_is_told_as_such
 @pytest.mark.parametrize("error", [DivergedError("training diverged"), Stopped(15), RuntimeError("a size does not fit"), ValueError()])
 def test_what_went_wrong_here_is_not_blamed_on_another(error: BaseException, config: MakeConfig) -> None:
     assert Watch([Ended("exit(70)")], config("training=ddp").training, pytest.fail).reason(error) is None
+
+
+def test_a_machine_with_fewer_gpus_says_how_many_it_has(config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"training\.devices is 2, but this machine has 1 GPU\(s\); give no more"):
+        trainer_of(config("training=ddp"), [])
 
 
 def test_helpers_that_do_not_end_are_ended(config: MakeConfig) -> None:

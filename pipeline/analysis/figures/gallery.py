@@ -29,9 +29,8 @@ def gallery(figure: FigureBase, examples: list[Example], columns: int, has_sourc
         axes.axis("off")
     for axes, example in zip(grid.flat, examples, strict=False):
         is_wrong = example.actual != example.predicted
-        said = f"{example.actual}, said {example.predicted}" if is_wrong else example.actual
         axes.imshow(example.image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        title = f"{said}\n{example.probability:.2f}"
+        title = f"{example.actual}\n{f'said {example.predicted}, ' if is_wrong else ''}{example.probability:.2f}"
         axes.set_title(title, fontsize=8, fontweight="normal", loc="center", color=WRONG if is_wrong else INK)
         if has_sources:
             axes.text(0.5, -0.03, shortened(example.source), transform=axes.transAxes, ha="center", va="top", fontsize=6.5)

@@ -32,7 +32,7 @@ def overview(
     curves(left, "loss", history, best_epoch)
     curves(middle, "accuracy", history, best_epoch)
     confusion_matrix(right, table, classes, size=7.5 if len(classes) <= 20 else None)
-    right.set_title("test images: actual (rows), predicted (columns)")
+    right.set_title("test images: actual (rows), predicted (columns)", loc="right")  # to the left there is room, above the names
     ((low_left, low_right),) = bottom.subfigures(1, 2, squeeze=False, width_ratios=[1, 2.2])
     if filters is not None:
         axes = low_left.subplots()

@@ -18,7 +18,7 @@ def test_the_gallery_says_what_an_image_is_and_mistakes_in_red() -> None:
     others = [Example(NOISE[..., :1], "2.jpg", "dog", "dog", 0.625), Example(NOISE, "3.jpg", "cat", "cat", 0.7)]
     gallery(figure, [MISTAKE, *others], columns=2)
     titles = [axes.title for axes in figure.axes]
-    assert [title.get_text() for title in titles] == ["cat, said dog\n0.90", "dog\n0.62", "cat\n0.70", ""]
+    assert [title.get_text() for title in titles] == ["cat\nsaid dog, 0.90", "dog\n0.62", "cat\n0.70", ""]
     assert [title.get_color() == WRONG for title in titles[:3]] == [True, False, False]
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), NOISE)
     plt.close(figure)
