@@ -5,6 +5,7 @@ Harley, "An Interactive Node-Link Visualization of Convolutional Neural Networks
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -167,7 +168,7 @@ class LeNet(nn.Sequential):
     def _set_paper_values(self) -> None:
         for layer in self:
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(cast(Tensor, layer.bias))
                 for weight in layer.filters() if isinstance(layer, TableConv2d) else [layer.weight]:
                     paper_values(weight, weight[0].numel())
 
