@@ -1,10 +1,9 @@
 """Choose the champion by hand: python -m pipeline.command.champion VERSION [--model NAME]"""
 
 import argparse
-import sys
 from dataclasses import replace
 
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.places import WORKSPACE
 
 
@@ -23,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("champion", main))
+    run_command("champion", main)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from pipeline.command.columns import MARK, NONE, Section, rendered
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.places import WORKSPACE
 from pipeline.tracking.comparison import Figure, differing, equal_params, figures, implied, incomparable, kept_epoch, same_data, table, tags
 from pipeline.tracking.tracked_runs import SHORT, TrackedRun, find, latest, listed, told, with_curves
@@ -172,4 +172,4 @@ def number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("compare", main))
+    run_command("compare", main)

@@ -1,8 +1,6 @@
 """Bring into MLflow what trainings had to tell while its store was away: python -m pipeline.command.deliver"""
 
-import sys
-
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.errors import NetworkError
 from pipeline.config.places import WORKSPACE
 
@@ -20,4 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("deliver", main))
+    run_command("deliver", main)

@@ -5,7 +5,6 @@ DVC rewrites two of its files in place. Killed, or out of disk, in that moment i
 
 import fcntl
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError
 from pipeline.config.places import WORKSPACE
 
@@ -66,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("doctor", main))
+    run_command("doctor", main)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.analysis.views import PLAIN, VIEWS
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.errors import DataError
 from pipeline.config.places import OUTS, WORKSPACE
 from pipeline.dataset.files import visible_files
@@ -68,4 +68,4 @@ def photos(paths: list[Path]) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("predict", main))
+    run_command("predict", main)

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 
-from pipeline.config.entry import exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError
 from pipeline.config.places import WORKSPACE
 
@@ -42,4 +42,4 @@ def refuse_taken_port(port: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code("ui", main))
+    run_command("ui", main)

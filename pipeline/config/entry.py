@@ -37,25 +37,39 @@ def entry(main: Main) -> Callable[[], None]:
     def run() -> None:
         if not {"--help", "-h"}.isdisjoint(sys.argv):
             print(f"{main.__doc__}\n")
-        end(exit_code(stage, lambda: launch(stage, main)))
+        run_command(stage, lambda: launch(stage, main))
 
     return run
 
 
-def end(code: int) -> NoReturn:
-    """End the process; after a refused config at once, as nothing has begun and taking torch apart would take half a second."""
-    if code == ConfigError.exit_code:
-        sys.stdout.flush()
-        sys.stderr.flush()
+def run_command(name: str, work: Callable[[], Any]) -> NoReturn:
+    """Do the work and end the process by its exit code, but do not take torch apart, which takes a second.
+
+    Who is killed in that second has done all and seems to have failed: the training would be made again, as another run."""
+    codes: list[int] = []
+    atexit.register(_leave, codes)  # called after all that is registered from now on
+    codes.append(exit_code(name, work))
+    if codes == [0]:
+        for number in (signal.SIGTERM, signal.SIGINT):  # which come too late
+            signal.signal(number, signal.SIG_IGN)
+    if codes == [ConfigError.exit_code]:  # nothing has begun
+        _leave(codes)
+    sys.exit(codes[0])
+
+
+def _leave(codes: list[int]) -> None:
+    """End the process at once; no code: where it ends by something else, which has its own."""
+    for code in codes:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(BrokenPipeError):  # the reader has seen enough
+                stream.flush()
         os._exit(code)
-    sys.exit(code)
 
 
 def exit_code(name: str, work: Callable[[], Any]) -> int:
     """Do the work; turn what goes wrong into one line on stderr and an exit code that says what kind it was."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    atexit.register(gc.disable)  # Python would go through all of torch's objects once more, half a second, before it ends
     try:
         work()
     except PipelineError as error:

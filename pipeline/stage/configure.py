@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pipeline.config.configure import configure
-from pipeline.config.entry import end, exit_code
+from pipeline.config.entry import run_command
 from pipeline.config.errors import ConfigError
 from pipeline.config.places import WORKSPACE
 
@@ -24,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    end(exit_code("configure", main))
+    run_command("configure", main)

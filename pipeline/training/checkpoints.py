@@ -128,7 +128,7 @@ def checkpoints_of(identity: Identity, home: Path, keep: float, is_shared: bool 
             done = [path.stem.removeprefix("epoch-").lstrip("0") for path in checkpoints._all()[:1]]
             stopped.then = f"the same command goes on after epoch {done[0]}" if done else stopped.then
             raise
-        shutil.rmtree(folder)
+        _remove_whole(folder)
 
 
 def checkpoints_of_rank_0(identity: Identity, home: Path) -> Checkpoints:
@@ -153,6 +153,14 @@ def _held_folder(root: Path, identity: Identity, held: ExitStack, is_shared: boo
 
 def _lock(folder: Path) -> FileLock:
     return FileLock(folder.with_name(f"{folder.name}.lock"), blocking=False)
+
+
+def _remove_whole(folder: Path) -> None:
+    """Remove a folder at one moment: half of one would let the training go on under another name."""
+    doomed = folder.with_name(f"{folder.name}.done")
+    shutil.rmtree(doomed, ignore_errors=True)  # of a process that was killed here
+    folder.replace(doomed)
+    shutil.rmtree(doomed)
 
 
 def _remove_old(root: Path, keep: float) -> None:

@@ -147,6 +147,14 @@ def test_a_training_that_ends_well_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()] == []
 
 
+def test_what_a_process_killed_while_it_removed_them_has_left_is_no_checkpoint_and_goes_with_the_next(tmp_path: Path) -> None:
+    with checkpoints_of(IDENTITY, tmp_path, keep=1) as checkpoints:
+        shutil.copytree(checkpoints.folder, left := checkpoints.folder.with_name(f"{checkpoints.folder.name}.done"))
+        (left / "epoch-000003.ckpt").touch()
+        assert checkpoints.latest() is None
+    assert [path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()] == []
+
+
 def ended_by(error: BaseException, home: Path, *epochs: int) -> Checkpoints:
     """Save checkpoints of these epochs, and end by an error."""
     found = []

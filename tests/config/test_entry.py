@@ -1,0 +1,57 @@
+"""A command ends when its work is done: with all that it has said, and with no failure that comes after."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import atexit, os, signal, sys
+from pipeline.config.entry import run_command
+from pipeline.config.errors import {error}
+
+class Torch:
+    def __del__(self):
+        print("taken apart")
+
+torch = Torch()
+
+def last():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+    print("registered for the end")
+
+def work():
+    atexit.register(last) if {is_late} else None
+    print("worked")
+    {then}
+
+run_command("script", work)
+"""
+
+
+def run(then: str = "pass", error: str = "DataError", *, is_late: bool = False) -> subprocess.CompletedProcess[str]:
+    script = SCRIPT.format(then=then, error=error, is_late=is_late)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_a_command_does_what_is_registered_for_its_end_and_takes_nothing_apart() -> None:
+    done = run("atexit.register(print, 'registered')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "worked\nregistered\n", "")
+
+
+def test_a_signal_that_comes_when_the_work_is_done_comes_too_late() -> None:
+    done = run(is_late=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "worked\nregistered for the end\n", "")
+
+
+def test_a_command_that_fails_keeps_its_exit_code_and_what_it_has_said() -> None:
+    done = run("raise DataError('the split is empty')")
+    assert (done.returncode, done.stdout, done.stderr) == (65, "worked\n", "script failed: the split is empty\n")
+
+
+def test_a_refused_config_ends_the_command_at_once() -> None:
+    done = run("atexit.register(print, 'registered'); raise ConfigError('no such key', 'seed')", "ConfigError")
+    assert (done.returncode, done.stdout) == (78, "worked\n")
+
+
+def test_a_command_that_leaves_by_itself_keeps_its_own_code() -> None:
+    assert run("sys.exit(2)").returncode == 2
