@@ -4,7 +4,8 @@ Nothing is logged step by step: Lightning's self.log costs as much as a small ne
 
 import math
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ MakeOptimizer = Callable[[nn.Module], Optimizer]
 MakeScheduler = Callable[[Optimizer, int], LRScheduler]  # the number of optimizer steps
 
 LOOK = 50  # steps between two looks whether the loss is finite, where a look would make an accelerator wait
+TURN = 0.1  # seconds of steps for each time that Lightning asks all its hooks, which takes as long as a layer of a small network
 
 
 @dataclass
@@ -40,13 +42,20 @@ class Sums:
     """What an epoch's steps found, left on their device until the epoch is over."""
 
     losses: list[Tensor] = field(default_factory=list)  # mean of each batch
-    right: list[Tensor] = field(default_factory=list)  # images of each batch
+    right: list[Tensor] = field(default_factory=list)  # images of some batches
     images: list[int] = field(default_factory=list)  # of each batch
+    answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # scores and labels that are not counted yet
 
     def add(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
         self.losses.append(loss.detach())
-        self.right.append((scores.argmax(dim=1) == labels).sum())
+        self.answers.append((scores.detach(), labels))
         self.images.append(len(labels))
+
+    def count(self) -> None:
+        """Count the right answers of what was added since the last time, all at once."""
+        scores, labels = map(torch.cat, zip(*self.answers, strict=True))
+        self.right.append((scores.argmax(dim=1) == labels).sum())
+        self.answers.clear()
 
     def total(self) -> Tensor:
         """Return (3,) float64: the sum of the images' losses, right answers, images."""
@@ -89,6 +98,9 @@ class Classifier(L.LightningModule):
         self.loss_limit = training.divergence * math.log(len(manifest.classes))
         self.found = {"train": Sums(), "validation": Sums()}
         self.scaling: tuple[int, tuple[Tensor, Tensor]] | None = None  # of images of that width
+        self.turn = TURN  # seconds
+        self.alone = range(0)  # batches of each epoch that callbacks look at, before and after
+        self.next_batch = 0  # its place in the epoch, between turns
         self.register_buffer("mean", torch.tensor(manifest.mean))
         self.register_buffer("std", torch.tensor(manifest.std))
         if training.compile:
@@ -111,13 +123,26 @@ class Classifier(L.LightningModule):
             self.scaling = width, scaling(self.mean, self.std, width, layout)
         return scaled(images, self.scaling[1], layout)
 
-    def training_step(self, batch: Batch, batch_index: int) -> None:
-        images, labels = batch  # (B, H, W, C), (B,)
-        chance = np.random.SeedSequence([self.seed, self.current_epoch, batch_index, self.global_rank])
-        seed_draws(self.device, int(chance.generate_state(1, np.uint64)[0]))  # dropout draws by (seed, step)
+    def training_step(self, dataloader_iter: Iterator[tuple[Batch, int, int]]) -> None:
+        """Make the steps of a turn: as many as its time allows, and at least one.
+
+        On several devices one, as DDP prepares for a step and callbacks talk to each other after it."""
+        end = time.monotonic() + (0 if self.trainer.world_size > 1 else self.turn)
+        is_over = False
+        while not is_over:
+            (images, labels), place, _ = next(dataloader_iter)
+            self._learn(images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), place)
+            self.next_batch = place + 1
+            is_looked_at = place in self.alone or self.next_batch in self.alone
+            is_over = is_looked_at or self.next_batch == self.trainer.num_training_batches or time.monotonic() >= end
+        self.found["train"].count()
+
+    def _learn(self, images: Tensor, labels: Tensor, place: int) -> None:
+        """Let the network learn from the epoch's batch at this place; (B, H, W, C), (B,)."""
+        seed_draws(self.device, self.seeds[place])
         seen, others, share = self.prepared(images), labels, 1.0
         if self.mixing:
-            step = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
+            step = self.current_epoch * int(self.trainer.num_training_batches) + place
             seen, others, share = self.mixing(seen, labels, step)
         answer = self.network(seen)
         scores, loss, whole = whole_loss(self.network, self.loss, answer, labels)
@@ -125,11 +150,11 @@ class Classifier(L.LightningModule):
             _, other_loss, other_whole = whole_loss(self.network, self.loss, answer, others)
             loss, whole = torch.lerp(other_loss, loss, share), torch.lerp(other_whole, whole, share)
         self.found["train"].add(loss, scores, labels if share > 0.5 else others)
-        if (whole.device.type == "cpu" or batch_index % LOOK == 0) and not math.isfinite(whole.item()):
+        if (whole.device.type == "cpu" or place % LOOK == 0) and not math.isfinite(whole.item()):
             self._stop(f"the loss became {whole.item()} at step {self.global_step}: {describe(self.network, seen)}")
         parts = self.training_config.accumulate
         self.manual_backward(whole / parts if parts > 1 else whole)
-        if (batch_index + 1) % parts == 0 or batch_index + 1 == self.trainer.num_training_batches:
+        if (place + 1) % parts == 0 or place + 1 == self.trainer.num_training_batches:
             self._make_step()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -159,8 +184,11 @@ class Classifier(L.LightningModule):
         images, labels = batch
         scores, loss, _ = whole_loss(self.kept, self.loss, self.kept(self.prepared(images)), labels)
         self.found["validation"].add(loss, scores, labels)
+        self.found["validation"].count()
 
     def on_train_epoch_start(self) -> None:
+        self.next_batch = 0
+        self.seeds = seeds_of_draws(int(self.trainer.num_training_batches), self.seed, self.current_epoch, self.global_rank)
         self.found = {"train": Sums(), "validation": Sums()}
         self.metrics: dict[str, float] = {}
 
@@ -203,6 +231,12 @@ class Classifier(L.LightningModule):
 def is_per_step(scheduler: LRScheduler) -> bool:
     """Tell whether a schedule goes by optimizer steps; torch's own go by epochs here."""
     return getattr(scheduler, "per_step", False)
+
+
+def seeds_of_draws(batches: int, seed: int, epoch: int, rank: int) -> list[int]:
+    """Return the seed of what each batch of an epoch draws, which is dropout; all at once, as one by one takes ten times as long."""
+    chances = (np.random.SeedSequence([seed, epoch, place, rank]) for place in range(batches))
+    return [int(chance.generate_state(1, np.uint64)[0]) for chance in chances]
 
 
 def seed_draws(device: torch.device, seed: int) -> None:

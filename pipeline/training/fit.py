@@ -185,3 +185,4 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*`dataloader_iter`.*")  # its limits are met: callbacks take the batch's place from the classifier

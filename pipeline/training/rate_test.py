@@ -32,6 +32,9 @@ class Ramp(Callback):
         self.rates = np.geomspace(LOWEST, HIGHEST, STEPS)
         self.losses: list[float] = []
 
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        cast(Classifier, module).turn = 0
+
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_index: int) -> None:
         self.step = trainer.global_step
         for group in trainer.optimizers[0].param_groups:

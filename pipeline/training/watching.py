@@ -45,11 +45,14 @@ class Watcher(Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.found = {}
+        classifier, batches = cast(Classifier, module), int(trainer.num_training_batches)
+        parts = classifier.training_config.accumulate
+        first = (math.ceil(batches / parts) - 1) // 2 * parts
+        classifier.alone = range(first, min(first + parts, batches))
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_index: int) -> None:
-        parts = cast(Classifier, module).training_config.accumulate
-        steps = math.ceil(trainer.num_training_batches / parts)
-        self.is_measured = batch_index // parts == (steps - 1) // 2
+        classifier = cast(Classifier, module)
+        self.is_measured = classifier.next_batch in classifier.alone
 
     def on_before_optimizer_step(self, trainer: L.Trainer, module: L.LightningModule, optimizer: Optimizer) -> None:
         if self.is_measured:

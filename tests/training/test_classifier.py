@@ -1,9 +1,11 @@
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from pipeline.config.schema import Config, Training
@@ -14,7 +16,10 @@ from pipeline.training.classifier import Classifier
 from pipeline.training.mixing import Mixing
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers", "ignore:.*smaller than the logging interval", "ignore:.*in eval mode at the start"
+    "ignore:.*does not have many workers",
+    "ignore:.*smaller than the logging interval",
+    "ignore:.*in eval mode at the start",
+    "ignore:.*`dataloader_iter`",
 )
 
 
@@ -47,12 +52,13 @@ def batch(count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, 256, (count, 8, 8, 1), dtype=torch.uint8), torch.arange(count) % 3
 
 
-def trained(module: Classifier, epochs: int = 2) -> dict[str, float]:
-    """Train on a batch of 6 and one of 2; return the last epoch's metrics."""
+def trained(module: Classifier, epochs: int = 2, sizes: tuple[int, ...] = (6, 2), *callbacks: Callback) -> dict[str, float]:
+    """Train on batches of these sizes; return the last epoch's metrics."""
     torch.manual_seed(7)
-    batches = [batch(6), batch(2)]
+    batches = [batch(size) for size in sizes]
     trainer = Trainer(
         max_epochs=epochs,
+        callbacks=[*callbacks],
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
@@ -129,6 +135,54 @@ def test_dropout_draws_by_seed_and_step_alone(manifest: Manifest, training: Trai
 
     assert torch.equal(weights(3, before=0), weights(3, before=11))
     assert not torch.equal(weights(3, before=0), weights(4, before=0))
+
+
+class Turns(Callback):
+    """Keeps where in its epoch each turn began and ended."""
+
+    def __init__(self, alone: range = range(0)) -> None:
+        self.alone = alone
+        self.seen: list[tuple[int, int]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
+        module.alone = self.alone
+        self.start = module.next_batch
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
+        self.seen.append((self.start, module.next_batch))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "alone", "expected"),
+    [
+        (60, range(0), [(0, 5)]),
+        (0, range(0), [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]),
+        (60, range(2, 4), [(0, 2), (2, 3), (3, 4), (4, 5)]),
+        (60, range(1), [(0, 1), (1, 5)]),
+    ],
+)
+def test_a_turn_goes_on_for_its_time_and_ends_around_each_batch_that_is_looked_at(
+    seconds: float, alone: range, expected: list[tuple[int, int]], manifest: Manifest, training: Training
+) -> None:
+    module = classifier(manifest, training)
+    module.turn = seconds
+    trained(module, 2, (6, 6, 6, 6, 2), turns := Turns(alone))
+    assert turns.seen == 2 * expected
+    assert module.images_of_epoch == 26
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_length_of_a_turn_changes_no_bit(accumulate: int, manifest: Manifest, training: Training) -> None:
+    training.accumulate = accumulate
+    found = []
+    for seconds in (0, 60):
+        torch.manual_seed(1)
+        module = classifier(manifest, training, nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3)))
+        module.turn = seconds
+        metrics = trained(module, 3, (6, 6, 6, 6, 2))
+        found.append((metrics, module.network[2].weight.tolist(), module.global_step))
+    assert found[0] == found[1]
+    assert found[0][2] == 3 * math.ceil(5 / accumulate)
 
 
 class TwoHeads(nn.Module):
