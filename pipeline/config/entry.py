@@ -59,11 +59,11 @@ def run_command(name: str, work: Callable[[], Any]) -> NoReturn:
 
 def _leave(codes: list[int]) -> None:
     """End the process at once; no code: where it ends by something else, which has its own."""
-    for code in codes:
+    if codes:
         for stream in (sys.stdout, sys.stderr):
             with suppress(BrokenPipeError):  # the reader has seen enough
                 stream.flush()
-        os._exit(code)
+        os._exit(codes[0])
 
 
 def exit_code(name: str, work: Callable[[], Any]) -> int:

@@ -1,4 +1,4 @@
-"""The LightningModule: one step of training and validation, and an epoch's metrics.
+"""The LightningModule: steps of training, a turn at a time, and of validation, and an epoch's metrics.
 
 Nothing is logged step by step: Lightning's self.log costs as much as a small network's layer (benchmarks/README.md)."""
 
@@ -6,7 +6,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import lightning as L
@@ -29,39 +28,13 @@ from pipeline.training.losses import whole_loss
 from pipeline.training.mixing import Mixing
 from pipeline.training.processor import laid_out
 from pipeline.training.ranks import agree_on_buffers
+from pipeline.training.sums import Sums
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
 MakeScheduler = Callable[[Optimizer, int], LRScheduler]  # the number of optimizer steps
 
 LOOK = 50  # steps between two looks whether the loss is finite, where a look would make an accelerator wait
 TURN = 0.1  # seconds of steps for each time that Lightning asks all its hooks, which takes as long as a layer of a small network
-
-
-@dataclass
-class Sums:
-    """What an epoch's steps found, left on their device until the epoch is over."""
-
-    losses: list[Tensor] = field(default_factory=list)  # mean of each batch
-    right: list[Tensor] = field(default_factory=list)  # images of some batches
-    images: list[int] = field(default_factory=list)  # of each batch
-    answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # scores and labels that are not counted yet
-
-    def add(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
-        self.losses.append(loss.detach())
-        self.answers.append((scores.detach(), labels))
-        self.images.append(len(labels))
-
-    def count(self) -> None:
-        """Count the right answers of what was added since the last time, all at once."""
-        scores, labels = map(torch.cat, zip(*self.answers, strict=True))
-        self.right.append((scores.argmax(dim=1) == labels).sum())
-        self.answers.clear()
-
-    def total(self) -> Tensor:
-        """Return (3,) float64: the sum of the images' losses, right answers, images."""
-        images = torch.tensor(self.images, dtype=torch.float64)
-        losses, right = (torch.stack(values).double().cpu() for values in (self.losses, self.right))
-        return torch.stack([losses @ images, right.sum(), images.sum()])
 
 
 class Classifier(L.LightningModule):
