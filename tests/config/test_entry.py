@@ -1,5 +1,6 @@
 """A command ends when its work is done: with all that it has said, and with no failure that comes after."""
 
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,8 @@ run_command("script", work)
 
 def run(then: str = "pass", error: str = "DataError", *, is_late: bool = False) -> subprocess.CompletedProcess[str]:
     script = SCRIPT.format(then=then, error=error, is_late=is_late)
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # what is not flushed would be lost
+    return subprocess.run([sys.executable, "-c", script], env=buffered, capture_output=True, text=True, check=False)
 
 
 def test_a_command_does_what_is_registered_for_its_end_and_takes_nothing_apart() -> None:
