@@ -23,6 +23,9 @@ test: setup ## all default tests
 test-slow: setup ## the tests that train or start many DVC runs
 	python -m pytest -n 2 --dist worksteal -q -m slow
 
+mutants: setup ## plant each small bug of tests/mutants/ and see whether the default tests fail
+	python -m tests.mutants
+
 check: setup ## style, types, import direction, DVC's deps, params.yaml up to date
 	ruff check .
 	ruff format --check .
@@ -66,4 +69,4 @@ $(VENV)/installed-%: requirements.lock requirements-torch-%.txt
 data/own:
 	mkdir -p data/own
 
-.PHONY: help setup repro test test-slow check smoke params ui bench lock docs clean
+.PHONY: help setup repro test test-slow mutants check smoke params ui bench lock docs clean
