@@ -3,13 +3,14 @@
 Nothing is logged step by step: Lightning's self.log costs as much as a small network's layer (benchmarks/README.md)."""
 
 import math
+import operator
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any, cast
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pipeline.config.errors import DivergedError
+from pipeline.config.rank import at_once
 from pipeline.config.schema import Training
 from pipeline.dataset.loaders import Batch
 from pipeline.dataset.manifest import Manifest
@@ -24,10 +26,12 @@ from pipeline.dataset.normalise import scaled, scaling
 from pipeline.model.blocks import constrained
 from pipeline.training.average import Average
 from pipeline.training.divergence import describe
-from pipeline.training.losses import whole_loss
+from pipeline.training.draws import seed_draws, seeds_of_draws
+from pipeline.training.losses import counted, whole_loss
 from pipeline.training.mixing import Mixing
+from pipeline.training.parts import Part, in_parts
 from pipeline.training.processor import laid_out
-from pipeline.training.ranks import agree_on_buffers
+from pipeline.training.ranks import agree_on_buffers, factor_of_rank
 from pipeline.training.sums import Sums
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
@@ -72,7 +76,7 @@ class Classifier(L.LightningModule):
         self.found = {"train": Sums(), "validation": Sums()}
         self.scaling: tuple[int, tuple[Tensor, Tensor]] | None = None  # of images of that width
         self.turn = TURN  # seconds
-        self.alone = range(0)  # batches of each epoch that callbacks look at, before and after
+        self.alone: int | None = None  # the batch of each epoch that callbacks look at, before and after
         self.next_batch = 0  # its place in the epoch, between turns
         self.register_buffer("mean", torch.tensor(manifest.mean))
         self.register_buffer("std", torch.tensor(manifest.std))
@@ -106,29 +110,32 @@ class Classifier(L.LightningModule):
             (images, labels), place, _ = next(dataloader_iter)
             self._learn(images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), place)
             self.next_batch = place + 1
-            is_looked_at = place in self.alone or self.next_batch in self.alone
+            is_looked_at = self.alone in (place, self.next_batch)
             is_over = is_looked_at or self.next_batch == self.trainer.num_training_batches or time.monotonic() >= end
         self.found["train"].count()
 
     def _learn(self, images: Tensor, labels: Tensor, place: int) -> None:
-        """Let the network learn from the epoch's batch at this place; (B, H, W, C), (B,)."""
+        """Make the step of the epoch's batch at this place; (B, H, W, C), (B,)."""
         seed_draws(self.device, self.seeds[place])
         seen, others, share = self.prepared(images), labels, 1.0
         if self.mixing:
             step = self.current_epoch * int(self.trainer.num_training_batches) + place
             seen, others, share = self.mixing(seen, labels, step)
-        answer = self.network(seen)
-        scores, loss, whole = whole_loss(self.network, self.loss, answer, labels)
-        if share < 1:
-            _, other_loss, other_whole = whole_loss(self.network, self.loss, answer, others)
-            loss, whole = torch.lerp(other_loss, loss, share), torch.lerp(other_whole, whole, share)
-        self.found["train"].add(loss, scores, labels if share > 0.5 else others)
+        count = counted(self.loss, labels)
+        factor = factor_of_rank(count)
+        parts = in_parts(seen, labels, others, share, self.loss, at_once(self.training_config))
+        losses = [self._learn_part(part, factor, place) for part in parts]
+        self.found["train"].add(reduce(operator.add, losses), count)
+        self._make_step()
+
+    def _learn_part(self, part: Part, factor: Tensor | None, place: int) -> Tensor:
+        """Add a part's share of its batch's gradient; return that of the batch's loss. factor: of this rank."""
+        scores, loss, whole = part.losses(self.network, self.loss, self.network(part.images))
+        self.found["train"].answer(scores, part.larger)
         if (whole.device.type == "cpu" or place % LOOK == 0) and not math.isfinite(whole.item()):
-            self._stop(f"the loss became {whole.item()} at step {self.global_step}: {describe(self.network, seen)}")
-        parts = self.training_config.accumulate
-        self.manual_backward(whole / parts if parts > 1 else whole)
-        if (place + 1) % parts == 0 or place + 1 == self.trainer.num_training_batches:
-            self._make_step()
+            self._stop(f"the loss became {whole.item()} at step {self.global_step}: {describe(self.network, part.images)}")
+        self.manual_backward(whole if factor is None else whole * factor)
+        return loss.detach()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.training_config.clip:
@@ -156,7 +163,8 @@ class Classifier(L.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch
         scores, loss, _ = whole_loss(self.kept, self.loss, self.kept(self.prepared(images)), labels)
-        self.found["validation"].add(loss, scores, labels)
+        self.found["validation"].add(loss, counted(self.loss, labels))
+        self.found["validation"].answer(scores, labels)
         self.found["validation"].count()
 
     def on_train_epoch_start(self) -> None:
@@ -171,8 +179,8 @@ class Classifier(L.LightningModule):
         Raises DivergedError where they are not those of a training that works."""
         if not self.metrics:
             for split, sums in self.found.items():
-                loss, right, images = self.all_sums(sums.total()).tolist()
-                self.metrics |= {f"{split}/accuracy": right / images, f"{split}/loss": loss / images}
+                loss, count, right, images = self.all_sums(sums.total()).tolist()
+                self.metrics |= {f"{split}/accuracy": right / images, f"{split}/loss": loss / count}
                 if split == "train":
                     self.images = round(images)
             self._require_sense()
@@ -184,8 +192,7 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.network)
         batches = self.trainer.estimated_stepping_batches  # of all epochs; endless where a clock ends the training
-        epochs = self.trainer.max_epochs or 1
-        steps = epochs * math.ceil(batches / epochs / self.training_config.accumulate) if math.isfinite(batches) else sys.maxsize
+        steps = int(batches) if math.isfinite(batches) else sys.maxsize
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer, steps)}
 
     def _require_sense(self) -> None:
@@ -204,16 +211,3 @@ class Classifier(L.LightningModule):
 def is_per_step(scheduler: LRScheduler) -> bool:
     """Tell whether a schedule goes by optimizer steps; torch's own go by epochs here."""
     return getattr(scheduler, "per_step", False)
-
-
-def seeds_of_draws(batches: int, seed: int, epoch: int, rank: int) -> list[int]:
-    """Return the seed of what each batch of an epoch draws, which is dropout; all at once, as one by one takes ten times as long."""
-    chances = (np.random.SeedSequence([seed, epoch, place, rank]) for place in range(batches))
-    return [int(chance.generate_state(1, np.uint64)[0]) for chance in chances]
-
-
-def seed_draws(device: torch.device, seed: int) -> None:
-    """Seed what draws on the processor and on this device; torch.manual_seed asks all devices, which takes 0.1 ms."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.config.build import build
 from pipeline.config.errors import ConfigError
-from pipeline.config.rank import at_once, rank_of, ranks_of
+from pipeline.config.rank import rank_of, ranks_of
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import Batch, PackedImages, loader
@@ -88,14 +88,14 @@ def train_images(cfg: Config, prepared: Path) -> PackedImages:
 
 
 def train_batches(cfg: Config, images: PackedImages) -> DataLoader[Batch]:
-    training = cfg.training
-    part = at_once(training)
-    return loader(images, part, cfg.seed, cfg.machine.workers, training.balance == "sampler", rank_of(training), ranks_of(training))
+    training, ranks = cfg.training, ranks_of(cfg.training)
+    is_balanced = training.balance == "sampler"
+    return loader(images, training.batch_size // ranks, cfg.seed, cfg.machine.workers, is_balanced, rank_of(training), ranks)
 
 
 def validation_batches(cfg: Config, images: PackedImages) -> DataLoader[Batch]:
-    training = cfg.training
-    return loader(images, training.batch_size // ranks_of(training), rank=rank_of(training), ranks=ranks_of(training))
+    training, ranks = cfg.training, ranks_of(cfg.training)
+    return loader(images, training.batch_size // ranks, rank=rank_of(training), ranks=ranks)
 
 
 def classifier_of(cfg: Config, network: nn.Module, manifest: Manifest, budget: Budget | None = None) -> Classifier:

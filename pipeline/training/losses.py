@@ -91,6 +91,14 @@ class MAPCriterion(ImageLoss):
         return F.cross_entropy(torch.cat([scores, rubbish], dim=1), labels, reduction="none")
 
 
+def counted(loss: nn.Module, labels: Tensor) -> Tensor | int:
+    """Return how much images of these labels, (B,), count in the mean that `loss` gives: each as one, or by its class's weight."""
+    weight = getattr(loss, "weight", None)
+    if weight is None or isinstance(loss, nn.MultiMarginLoss):  # torch divides that one by the images, whatever they count
+        return len(labels)
+    return weight[labels].sum()
+
+
 def whole_loss(network: nn.Module, loss: nn.Module, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `network` answered as scores, (B, classes), their loss, and this with the losses of auxiliary heads.
 

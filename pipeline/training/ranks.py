@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.config.errors import PipelineError, RankError, Stopped
 from pipeline.config.rank import LOCAL, rank_of, ranks_of
@@ -171,6 +171,17 @@ def agree_on_buffers(module: nn.Module) -> None:
     """Give all ranks what rank 0's batch norms have measured; only that goes into checkpoints and bundles."""
     for buffer in module.buffers():
         torch.distributed.broadcast(buffer, 0)
+
+
+def factor_of_rank(count: Tensor | int) -> Tensor | None:
+    """Return what this rank's loss is multiplied by so that DDP's mean over the ranks is the mean over their images; None: nothing.
+
+    count: how much this rank's images count. They are equally many on each rank; by their classes' weights they may count differently."""
+    if isinstance(count, int) or not torch.distributed.is_initialized():
+        return None
+    of_all = count.clone()
+    torch.distributed.all_reduce(of_all)
+    return count * torch.distributed.get_world_size() / of_all
 
 
 def has_batch_norm(network: nn.Module) -> bool:

@@ -36,19 +36,12 @@ class Ramp(Callback):
         cast(Classifier, module).turn = 0
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_index: int) -> None:
-        self.step = trainer.global_step
         for group in trainer.optimizers[0].param_groups:
-            group["lr"] = group["initial_lr"] * self.rates[self.step] / self.base
+            group["lr"] = group["initial_lr"] * self.rates[trainer.global_step] / self.base
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
-        classifier = cast(Classifier, module)
-        part = float(classifier.found["train"].losses[-1]) / classifier.training_config.accumulate
-        if self.step == len(self.losses):
-            self.losses.append(part)
-        else:
-            self.losses[self.step] += part
-        is_whole = trainer.global_step > self.step
-        if is_whole and (trainer.global_step == STEPS or came_apart(np.array(self.losses))):
+        self.losses.append(float(cast(Classifier, module).found["train"].losses[-1]))
+        if trainer.global_step == STEPS or came_apart(np.array(self.losses)):
             trainer.should_stop = True
 
 

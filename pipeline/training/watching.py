@@ -45,14 +45,11 @@ class Watcher(Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.found = {}
-        classifier, batches = cast(Classifier, module), int(trainer.num_training_batches)
-        parts = classifier.training_config.accumulate
-        first = (math.ceil(batches / parts) - 1) // 2 * parts
-        classifier.alone = range(first, min(first + parts, batches))
+        cast(Classifier, module).alone = (int(trainer.num_training_batches) - 1) // 2
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_index: int) -> None:
         classifier = cast(Classifier, module)
-        self.is_measured = classifier.next_batch in classifier.alone
+        self.is_measured = classifier.next_batch == classifier.alone
 
     def on_before_optimizer_step(self, trainer: L.Trainer, module: L.LightningModule, optimizer: Optimizer) -> None:
         if self.is_measured:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from pipeline.config.errors import ConfigError, DivergedError, Stopped
 from pipeline.training.fit import trainer_of
 from pipeline.training.ranks import Watch
 from tests.conftest import MakeConfig
-from tests.project import Project, draw_images, environment, gone, small_project
+from tests.project import ROOT, Project, draw_images, environment, gone, small_project
 from tests.training.test_killed import client_of, digests, kill, runs_of, start
 
 EACH = 100  # images per class, of which 175 train
@@ -109,12 +110,12 @@ def wait_for_epoch(project: Project, epoch: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "parts"), [(11, 1), (12, 2)])
-def test_two_processes_learn_what_one_does(seed: int, parts: int, project: Project) -> None:
-    # 58 at once: of 175 images one is left over by one process too, while of an odd rest two processes would leave out one.
-    chosen = (f"seed={seed}", f"training.accumulate={parts}", f"training.batch_size={58 * parts}")
-    project.ok(*command(f"alone-{seed}", *chosen))
-    project.ok(*command(f"both-{seed}", *chosen, "training=ddp"))
+@pytest.mark.parametrize(("seed", "parts", "parts_of_two"), [(11, 1, 1), (12, 2, 29)])
+def test_two_processes_learn_what_one_does(seed: int, parts: int, parts_of_two: int, project: Project) -> None:
+    # Batches of 58: of 175 images one is left over by one process too, while of an odd rest two processes would leave out one.
+    chosen = (f"seed={seed}", "training.batch_size=58")
+    project.ok(*command(f"alone-{seed}", *chosen, f"training.accumulate={parts}"))
+    project.ok(*command(f"both-{seed}", *chosen, f"training.accumulate={parts_of_two}", "training=ddp"))
     expected, found = history(project, f"alone-{seed}"), history(project, f"both-{seed}")
     assert len(found) == EPOCHS
     for row, other in zip(expected, found, strict=True):
@@ -122,6 +123,31 @@ def test_two_processes_learn_what_one_does(seed: int, parts: int, project: Proje
     assert expected[-1]["train/loss"] < 0.8 * expected[0]["train/loss"]
     of_one, of_two = (load_file(project.root / "runs" / f"{how}-{seed}" / "bundle" / "weights.safetensors") for how in ("alone", "both"))
     assert all((of_one[name] - of_two[name]).abs().max() < 1e-4 for name in of_one)
+
+
+RANK = """
+import sys, torch
+from pipeline.training.losses import counted
+from pipeline.training.ranks import factor_of_rank
+rank, place = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", f"file://{place}", rank=rank, world_size=2)
+torch.manual_seed(0)
+scores, labels = torch.randn(8, 3).split(4)[rank], torch.tensor([0, 0, 1, 0, 2, 2, 1, 2]).split(4)[rank]
+loss = torch.nn.CrossEntropyLoss(torch.tensor([0.2, 1.0, 5.0]))
+of_rank = loss(scores, labels) * factor_of_rank(counted(loss, labels))
+torch.distributed.all_reduce(of_rank)
+print(of_rank.item() / 2)
+"""
+
+
+@pytest.mark.slow
+def test_where_classes_have_weights_the_loss_is_the_mean_over_the_images_of_all_processes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    scores, labels = torch.randn(8, 3), torch.tensor([0, 0, 1, 0, 2, 2, 1, 2])
+    expected = torch.nn.CrossEntropyLoss(torch.tensor([0.2, 1.0, 5.0]))(scores, labels).item()
+    words = [[sys.executable, "-c", RANK, str(rank), str(tmp_path / "meeting")] for rank in (0, 1)]
+    processes = [subprocess.Popen(rank, cwd=ROOT, stdout=subprocess.PIPE, text=True) for rank in words]
+    assert [float(process.communicate(timeout=60)[0]) for process in processes] == pytest.approx([expected] * 2, rel=1e-5)
 
 
 @pytest.mark.slow

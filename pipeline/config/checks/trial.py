@@ -55,8 +55,11 @@ def try_training(params: Tree) -> None:
     loss = build("loss", params["loss"], nn.Module)
     with _told("loss", params["loss"], "can't compare the scores of images with their classes"):
         scores = torch.zeros(classes + 1, classes)  # of a number of images that no mistaken loss can broadcast
-        if loss(scores, torch.zeros(len(scores), dtype=torch.long)).shape != ():
+        labels = torch.zeros(len(scores), dtype=torch.long)
+        if loss(scores, labels).shape != ():
             raise ValueError("it gives one number for each image, and one for all is needed")
+        if loss(scores, labels) * 1.5 < loss(scores.repeat(2, 1), labels.repeat(2)):
+            raise ValueError("it gives the sum over the images, and their mean is needed; leave reduction out")
     with without_compiler():
         parameters = [nn.Parameter(torch.zeros((1,) * parameter.dim())) for parameter in network.parameters()]
         optimizer = build("optimizer", params["optimizer"], Optimizer, parameters)

@@ -144,6 +144,12 @@ def test_where_no_size_works_there_is_none() -> None:
             "can't compare the scores of images with their classes: .*'negative'",
         ),
         ({"loss.reduction": "none"}, "loss", "it gives one number for each image, and one for all is needed"),
+        ({"loss.reduction": "sum"}, "loss", "it gives the sum over the images, and their mean is needed; leave reduction out"),
+        (
+            {"loss": {"_target_": "torch.nn.MultiMarginLoss", "reduction": "sum"}},
+            "loss",
+            "it gives the sum over the images, and their mean is needed",
+        ),
         ({"loss.reduction": "most"}, "loss", "most is not a valid value for reduction"),
         ({"augmentation.transforms.a": {**TURN, "limit": [-10, 10], "p": 3}}, "augmentation.transforms.a", "Rotate refused its options: "),
         (
