@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.answers import predicted
 from pipeline.bundle import Bundle
-from pipeline.dataset.decode import Refused, decode
-from pipeline.dataset.square import fit
+from pipeline.dataset.refused import Refused
+from pipeline.dataset.stored import stored
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ def _predict_batch(bundle: Bundle, paths: list[Path], views: str) -> Iterator[Pr
     images, reasons = {}, {}
     for path in paths:
         try:
-            picture = decode(path.read_bytes(), manifest.channels, how, manifest.size)
-            images[path] = fit(picture.pixels, manifest.size, manifest.method, picture.extent)  # (size, size, C)
+            images[path], _ = stored(path.read_bytes(), manifest.channels, how, manifest.size, manifest.method)  # (size, size, C)
         except Refused as reason:
             reasons[path] = str(reason)
     probabilities = {}

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from pipeline.config.schema import Decode
 from pipeline.dataset import files
-from pipeline.dataset.decode import Decoded, Refused, decode
+from pipeline.dataset.decode import Decoded, Refused
 from pipeline.dataset.items import NO_CLASS, File, Item
 from pipeline.dataset.square import fit, scaled
+from pipeline.dataset.stored import stored
 
 FEW_BYTES = 2**20  # of a file that is read once for its digest and its pixels; a chunk's are held together
 SIGNATURE = 16  # pixels, height = width, of the gray miniature by which pictures are compared
@@ -51,22 +52,22 @@ def prepare(
     if item.label == NO_CLASS:
         return record, item.why
     try:
-        found = _decoded(item, data, how, channels, size)
+        image, found = _stored(item, data, how, channels, size, method)
     except Refused as reason:
         return record, str(reason)
-    image = fit(found.pixels, size, method, found.extent)
     record["used"], record["signature"], record["tint"] = True, signature(image), tint(image)
     record["height"], record["width"] = found.height, found.width
     record["frames"], record["format"] = found.frames, found.format
     return record, image
 
 
-def _decoded(item: Item, data: bytes | None, how: Decode, channels: int, size: int) -> Decoded:
-    """Return the item's picture, decoded or as it stands in a packed file. Raises Refused."""
-    if isinstance(item.content, np.ndarray):
-        height, width = item.content.shape[:2]
-        return Decoded(_in_channels(item.content.reshape(height, width, -1), channels), width, height, 1, "", 1)
-    return decode(item.content.read_bytes() if data is None else data, channels, how, size)
+def _stored(item: Item, data: bytes | None, how: Decode, channels: int, size: int, method: str) -> tuple[NDArray[np.uint8], Decoded]:
+    """Return the item's square and the picture that it was made of, decoded or as it stands in a packed file. Raises Refused."""
+    if not isinstance(item.content, np.ndarray):
+        return stored(item.content.read_bytes() if data is None else data, channels, how, size, method)
+    height, width = item.content.shape[:2]
+    pixels = _in_channels(item.content.reshape(height, width, -1), channels)
+    return fit(pixels, size, method), Decoded(pixels, width, height, 1, "", 1)
 
 
 def signature(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
