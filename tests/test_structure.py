@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from pipeline.command.deps import UNIMPORTED, closure, is_code
 from pipeline.config.composition import compose, get, read_yaml, resolved
 from pipeline.config.lock import Lock, overlooked
+from pipeline.config.order import ORDERED, spelled
 from pipeline.config.places import OUTS
 from tests.project import ROOT
 
@@ -118,6 +119,17 @@ def test_dvcs_run_cache_sees_every_value_of_a_stages_parameters(stage: str) -> N
     assert {f"overlooked.{key.split('.')[0]}" for key in mappings} <= set(seen)
 
 
+@pytest.mark.parametrize("mapping", ORDERED)
+def test_every_stage_that_depends_on_an_order_depends_on_the_line_that_holds_it(mapping: str) -> None:
+    group = mapping.partition(".")[0]
+    for name, stage in PIPELINE["stages"].items():
+        entries = stage.get("params", [])
+        if any(f"{mapping}.".startswith(f"{entry}.") for entry in entries if isinstance(entry, str)):
+            assert [f"overlooked.{group}"] == [
+                key for entry in entries if isinstance(entry, dict) for key in entry["conf.lock"] if key == f"overlooked.{group}"
+            ], name
+
+
 def test_git_ignores_every_out_also_after_a_failed_stage() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {f"/{place}" for place in OUTS.values() if not place.startswith("reports")} <= set(ignored)
@@ -125,7 +137,7 @@ def test_git_ignores_every_out_also_after_a_failed_stage() -> None:
 
 def test_params_yaml_is_what_conf_composes_to() -> None:
     composed = compose(ROOT / "conf")
-    assert read_yaml(ROOT / "params.yaml") == resolved(composed), "bring it up to date: make params"
+    assert spelled(read_yaml(ROOT / "params.yaml")) == spelled(resolved(composed)), "bring it up to date: make params"
     lock = Lock({}, {}, composed, overlooked(resolved(composed)))
     assert Lock.read(ROOT / "conf.lock") == lock, "bring it up to date: make params"
 

@@ -12,24 +12,26 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.errors import ConfigError
+from pipeline.config.order import settled
 from pipeline.config.schema import Config
 
 Tree = dict[str, Any]  # nested mappings with string keys; lists are leaves
 
 
 def compose(conf: Path, overrides: list[str] | None = None) -> Tree:
-    """Compose conf/config.yaml with Hydra overrides; interpolations stay as they are written.
+    """Compose conf/config.yaml with Hydra overrides, reserved words applied; interpolations stay as they are written.
 
     Raises ConfigError with Hydra's own words, which name the file or list the options."""
     outer = get_gh_backup()  # a live run's own Hydra, of which there can be one at a time
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
-            return plain(hydra_compose("config", overrides=overrides or []))
+            composed = plain(hydra_compose("config", overrides=overrides or []))
     except Exception as error:  # Hydra's, OmegaConf's and YAML's share no base, and Hydra stumbles over some input
         raise ConfigError(f"conf/ can't be composed: {in_one_line(error)}") from error
     finally:
         restore_gh_from_backup(outer)
+    return settled(composed)
 
 
 def in_one_line(error: BaseException) -> str:
@@ -43,10 +45,15 @@ def choices(tree: Tree) -> dict[str, str]:
     return {group: node["name"] for group, node in tree.items() if isinstance(node, dict) and "name" in node}
 
 
+def compose_alone(conf: Path, chosen: Mapping[str, str]) -> Tree:
+    """Compose conf/ under some choices and without conf/local, which holds what this working copy changes on top."""
+    no_local = ["~local"] if (conf / "local" / "overrides.yaml").exists() else []
+    return compose(conf, no_local + [f"{group}={option}" for group, option in chosen.items()])
+
+
 def known_keys(conf: Path, tree: Tree) -> Tree:
     """Compose conf/ under the choices of `tree` and without this working copy's values: what is in it is a known key."""
-    no_local = ["~local"] if (conf / "local" / "overrides.yaml").exists() else []
-    return compose(conf, no_local + [f"{group}={option}" for group, option in choices(tree).items()])
+    return compose_alone(conf, choices(tree))
 
 
 def read_yaml(path: Path) -> Tree:

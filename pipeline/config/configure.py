@@ -12,9 +12,11 @@ from pipeline.config.checks.keys import OPEN, unknown_keys
 from pipeline.config.checks.shortcuts import without_collecting
 from pipeline.config.composition import Tree, compose, dump, get, has, known_keys, leaves, read_yaml
 from pipeline.config.conf_files import check_files
+from pipeline.config.difference import difference, swaps
 from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import Lock, accepted, beyond, difference, overlooked, replace, swaps
+from pipeline.config.lock import Lock, accepted, beyond, overlooked, replace
+from pipeline.config.order import ORDER, settled, spelled
 from pipeline.config.origin import Origin
 from pipeline.config.overrides import Overrides
 from pipeline.config.refusals import located
@@ -34,11 +36,12 @@ def configure(root: Path, in_experiment: bool) -> list[str]:
 def _take_over(root: Path, origin: Origin) -> list[str]:
     """Check what DVC has composed, and record in conf.lock what it has beyond conf/."""
     check_files(root, "params.yaml")
-    composed = read_yaml(root / "params.yaml")
+    composed = settled(read_yaml(root / "params.yaml"))
     origin.tree, origin.edited = composed, [key for key, _ in leaves(composed)]  # until it is known what conf/ says
     lock = beyond(root / "conf", composed)
     origin.edited = lock.changed
     check(composed, known_keys(root / "conf", composed), accepted(root))
+    replace(root / "params.yaml", dump(composed))
     lock.write(root / "conf.lock")
     return ["params.yaml: as DVC composed it for this experiment"]
 
@@ -51,7 +54,7 @@ def _compose(root: Path, origin: Origin) -> list[str]:
     params: Tree = {}
     lock = Lock({}, {}, {}, {})
     if params_file.exists():
-        params, lock = read_yaml(params_file), Lock.read(lock_file)
+        params, lock = settled(read_yaml(params_file)), Lock.read(lock_file)
     lines, origin.edited = lift(params, lock, overrides) if params else ([], [])
     with overrides.on_trial():
         origin.tree = values = compose(conf)
@@ -87,7 +90,17 @@ def lift(params: Tree, lock: Lock, overrides: Overrides) -> tuple[list[str], lis
         if key.split(".")[0] not in swapped:
             lines.append(f"lifted into conf/local/overrides.yaml: {key}={value}")
             overrides.set(key, value)
+    complete_orders(params, [*lock.changed, *by_hand], overrides)
     return lines, [*(f"{group}.name" for group in lock.chosen | swapped), *lock.changed, *by_hand]
+
+
+def complete_orders(params: Tree, lifted: list[str], overrides: Overrides) -> None:
+    """Bring the orders that the overrides hold up to date with entries that came or went in params.yaml."""
+    for key in [key for key, _ in leaves(overrides.values) if key.endswith(f".{ORDER}")]:
+        mapping = key.removesuffix(f".{ORDER}")
+        came_or_went = any(name.startswith(f"{mapping}.") for name in lifted)
+        if came_or_went and has(params, mapping) and set(get(params, mapping)) != set(get(overrides.values, key)):
+            overrides.set(key, list(get(params, mapping)))
 
 
 def drop_forgotten(base: Tree, overrides: Overrides, known: Tree) -> list[str]:
@@ -115,8 +128,9 @@ def _amends_a_lost_entry(key: str, overrides: Tree, base: Tree, known: Tree) -> 
 def changes_told(old: Tree, new: Tree) -> list[str]:
     if not old:
         return ["params.yaml: composed from conf/"]
-    before, after = dict(leaves(old)), dict(leaves(new))
-    keys = [*after, *(key for key in before if key not in after)]
+    before, after = dict(leaves(spelled(old))), dict(leaves(spelled(new)))
+    moved = {key for key in difference(new, old, skip=set()) if key.endswith(ORDER)}
+    keys = [*(key for key in after if not key.endswith(ORDER) or key in moved), *(key for key in before if key not in after)]
     return [
         f"params.yaml: {key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"
         for key in keys

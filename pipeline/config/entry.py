@@ -152,6 +152,7 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     from hydra.types import RunMode
 
     from pipeline.config.composition import parse, plain, resolved
+    from pipeline.config.order import settled
 
     live = None if in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
     if stage == SHARED and may_help() and rank_of((config := parse(resolved(plain(cfg)))).training):
@@ -162,11 +163,11 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
         return
     if HydraConfig.get().mode is RunMode.MULTIRUN:  # the command that helpers get is that of this job, not of the sweep
         sys.argv[1:] = [*HydraConfig.get().overrides.task, *(word for word in sys.argv if word.startswith("hydra"))]
-    checked: AbstractContextManager[Any] = nullcontext(resolved(plain(cfg)) if in_dvc else None)
+    checked: AbstractContextManager[Any] = nullcontext(resolved(settled(plain(cfg))) if in_dvc else None)
     if live:
         from pipeline.config.live import live_run
 
-        checked = live_run(plain(cfg), WORKSPACE, live, plain(HydraConfig.get().overrides)["task"])
+        checked = live_run(settled(plain(cfg)), WORKSPACE, live, plain(HydraConfig.get().overrides)["task"])
     lock = FileLock((live or WORKSPACE / ".dvc" / "tmp") / f".{stage}.lock", blocking=False)
     try:
         with checked as params, lock:

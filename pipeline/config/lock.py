@@ -2,12 +2,15 @@
 
 A later difference between the two is somebody's change: by hand, or by an applied `dvc exp run -S` (docs/decisions/0001)."""
 
-from copy import deepcopy
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from pipeline.config.composition import Tree, choices, compose, dump, is_interpolation, leaves, put, read_yaml, resolved
+from pipeline.config.composition import Tree, dump, leaves, read_yaml, resolved
+from pipeline.config.difference import changed_values, chosen_beyond, difference, swaps, with_values
 from pipeline.config.errors import ConfigError
+from pipeline.config.order import ORDER, settled, spelled
+
+UNSEEN = {"size", "nfiles", ORDER}  # keys that DVC does not look at, and the one that stands for what it does not see
 
 
 @dataclass
@@ -17,7 +20,7 @@ class Lock:
     chosen: dict[str, str]  # group -> option beyond conf/, the experiment first
     changed: Tree  # dotted key -> value beyond conf/ under these options
     values: Tree  # conf/ under these options, interpolations unresolved
-    overlooked: dict[str, str]  # group -> its values that DVC's run cache does not look at
+    overlooked: dict[str, str]  # group -> what of it DVC does not look at: some values, and order
 
     @classmethod
     def read(cls, path: Path) -> "Lock":
@@ -36,75 +39,29 @@ class Lock:
 
 
 def beyond(conf: Path, params: Tree) -> Lock:
-    """Return the fewest choices and values that lead from conf/ to params.
-
-    An experiment file makes choices of its own, so it comes first: what follows from it is not recorded."""
-    chosen: dict[str, str] = {}
-    values = compose(conf)
-    wanted = choices(params)
-    for group in sorted(wanted, key=lambda group: group != "experiment"):
-        if choices(values).get(group) != wanted[group]:
-            chosen[group] = wanted[group]
-            values = compose(conf, [f"{group}={option}" for group, option in chosen.items()])
+    """Return the fewest choices and values that lead from conf/ to params."""
+    chosen, values = chosen_beyond(conf, params)
     return Lock(chosen, changed_values(params, values), values, overlooked(params))
 
 
-def changed_values(params: Tree, values: Tree) -> Tree:
-    """Return dotted key -> value that params has beyond `values`, less what follows through an interpolation."""
-    following = {key for key, value in leaves(values) if is_interpolation(value)}
-    changes = difference(params, resolved(values), skip=following)
-    followed = resolved(with_values(values, changes))
-    return changes | difference(params, followed, skip=set(changes))
-
-
-def with_values(tree: Tree, values: Tree) -> Tree:
-    """Return a copy of tree with dotted keys set."""
-    changed = deepcopy(tree)
-    for key, value in values.items():
-        put(changed, key, value)
-    return changed
-
-
 def overlooked(params: Tree) -> dict[str, str]:
-    """Return group -> its values under keys called size or nfiles, as one line.
+    """Return group -> its values under keys called size or nfiles, and its orders, as one line.
 
-    DVC leaves out such keys when it compares a stage with its run cache (dvc/stage/cache.py, _get_cache_hash), also
-    inside parameters, and would hand out the result for another size. dvc.yaml names these lines as parameters."""
+    DVC leaves out such keys when it compares a stage with its run cache (dvc/stage/cache.py, _get_cache_hash), also inside
+    parameters, and compares mappings without order: it would hand out the result for another size, or for other layers.
+    dvc.yaml names these lines as parameters."""
     lines = {}
-    for group, node in params.items():
+    for group, node in spelled(params).items():
         pairs = leaves(node) if isinstance(node, dict) else []
-        found = [f"{key}={value}" for key, value in pairs if not {"size", "nfiles"}.isdisjoint(key.split("."))]
-        lines[group] = ", ".join(found)
+        lines[group] = ", ".join(f"{key}={value}" for key, value in pairs if not UNSEEN.isdisjoint(key.split(".")))
     return lines
-
-
-def swaps(params: Tree, values: Tree) -> dict[str, str]:
-    """Return group -> option for choices changed by hand, as `model: {name: lenet}` or `model: lenet`."""
-    new = {group: node for group, node in params.items() if isinstance(node, str) and group in choices(values)}
-    new |= choices(params)
-    return {group: new[group] for group in new if choices(values).get(group, new[group]) != new[group]}
-
-
-def difference(new: Tree, old: Tree, skip: set[str], prefix: str = "") -> Tree:
-    """Return dotted key -> new value where new differs from old; a key missing in new becomes null."""
-    changes: Tree = {}
-    for key in [*new, *(key for key in old if key not in new)]:
-        name = f"{prefix}{key}"
-        if name in skip:
-            continue
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            changes |= difference(after, before, skip, f"{name}.")
-        elif before != after or (isinstance(before, bool) != isinstance(after, bool)):
-            changes[name] = after
-    return changes
 
 
 def unlifted(root: Path) -> list[str]:
     """Return what params.yaml has beyond conf/ that no configure stage has lifted yet, as key=value."""
     if not (root / "params.yaml").exists() or not (root / "conf.lock").exists():
         return []
-    params, lock = read_yaml(root / "params.yaml"), Lock.read(root / "conf.lock")
+    params, lock = settled(read_yaml(root / "params.yaml")), Lock.read(root / "conf.lock")
     swapped = swaps(params, lock.values)
     by_hand = difference(params, lock.composed(), skip=set(swapped))
     return [f"{key}={value}" for key, value in (lock.chosen | swapped | lock.changed | by_hand).items()]

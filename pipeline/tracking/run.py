@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.composition import Tree, dump, leaves
 from pipeline.config.errors import Stopped
+from pipeline.config.order import spelled
 from pipeline.config.places import WORKSPACE
 from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
@@ -173,7 +174,7 @@ def opening(config: Tree, manifest: Manifest, tags: dict[str, str]) -> Event:
     return {
         "name": run_name(config),
         "tracking": config["tracking"],
-        "params": {key: str(value) for key, value in leaves(config)},  # under the names of `dvc params diff`
+        "params": {key: str(value) for key, value in leaves(spelled(config))},  # under the names of `dvc params diff`
         "tags": {**tags, **experiment, **code_tags(), "data_digest": manifest.data_digest},
         "data": {
             "name": manifest.dataset,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.config.order import spelled
 from pipeline.config.places import WORKSPACE
 from pipeline.config.schema import Config
 from pipeline.training.checkpoints import Identity
@@ -19,7 +20,7 @@ def identity_of(cfg: Config, nodes: Iterable[str], data_digest: str) -> Identity
     """Return the identity of a training. nodes: of the config, those that its result depends on."""
     accelerator = torch.accelerator.current_accelerator()
     device = torch.cuda.get_device_name() if accelerator and accelerator.type == "cuda" else platform.machine()
-    tree = asdict(cfg)
+    tree = spelled(asdict(cfg))  # as JSON with sorted keys has no order
     return {
         "config": {node: tree[node] for node in nodes},
         "data": data_digest,

@@ -9,6 +9,7 @@ from pipeline.config.composition import Tree, compose, dump, plain, put, read_ya
 from pipeline.config.configure import configure
 from pipeline.config.live import composing, live_run
 from pipeline.config.lock import Lock
+from pipeline.config.order import settled
 from tests.project import Project
 
 LOCAL = "conf/local/overrides.yaml"
@@ -26,7 +27,7 @@ class Copy(Project):
     def check_live(self, *words: str) -> Tree:
         """Do what a live run does with its command line before its work begins; return the config."""
         with composing(self.root, list(words)), initialize_config_dir(str(self.root / "conf"), version_base=None):
-            tree = plain(hydra_compose("config", overrides=list(words)))
+            tree = settled(plain(hydra_compose("config", overrides=list(words))))
         folder = self.root / "runs" / "test"
         folder.mkdir(parents=True)
         with live_run(tree, self.root, folder, list(words)) as params:
@@ -36,6 +37,9 @@ class Copy(Project):
         """Change a value in params.yaml as by hand."""
         tree = read_yaml(self.root / "params.yaml")
         put(tree, key, value)
+        self.write_params(tree)
+
+    def write_params(self, tree: Tree) -> None:
         self.write("params.yaml", dump(tree))
 
     def default(self, group: str, option: str) -> None:

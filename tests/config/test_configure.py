@@ -1,9 +1,10 @@
 import pytest
 
-from pipeline.config.composition import Tree, compose, dump, get, read_yaml, resolved
+from pipeline.config.composition import Tree, compose, dump, get, has, read_yaml, resolved
 from pipeline.config.configure import changes_told, configure
+from pipeline.config.difference import difference
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import difference, unlifted
+from pipeline.config.lock import unlifted
 from tests.config.copies import LOCAL, Copy
 
 HEAD = "# @package _global_\n"
@@ -71,12 +72,12 @@ def test_edits_of_params_are_lifted_and_stay(project: Copy) -> None:
     assert project.files == after
 
 
-def test_a_layer_removed_by_hand_is_lifted_as_null(project: Copy) -> None:
+def test_a_layer_removed_by_hand_is_lifted_as_absent(project: Copy) -> None:
     tree = read_yaml(project.root / "params.yaml")
     del tree["model"]["layers"]["pool3"]
-    project.write("params.yaml", dump(tree))
-    assert project.configure()[0] == lifted("model.layers.pool3", None)
-    assert project.param("model.layers.pool3") is None
+    project.write_params(tree)
+    assert project.configure() == [lifted("model.layers.pool3", "_absent_")]
+    assert not has(read_yaml(project.root / "params.yaml"), "model.layers.pool3")
 
 
 def test_interpolations_follow_a_lifted_value(project: Copy) -> None:
@@ -336,7 +337,7 @@ def test_changes_that_no_configure_has_lifted_are_listed(project: Copy) -> None:
         ({"a": {"b": 1}}, {"a": {"b": 1}}, {}),
         ({"a": {"b": 2}}, {"a": {"b": 1}}, {"a.b": 2}),
         ({"a": True}, {"a": 1}, {"a": True}),
-        ({}, {"a": 1}, {"a": None}),
+        ({}, {"a": 1}, {"a": "_absent_"}),
         ({"a": None}, {"a": {"b": 1}}, {"a": None}),
         ({"a": {"b": 1}}, {"a": None}, {"a": {"b": 1}}),
         ({"a": [1, 2]}, {"a": [2, 1]}, {"a": [1, 2]}),

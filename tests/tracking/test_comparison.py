@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from pipeline.command.columns import shortened
 from pipeline.config.entry import exit_code
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.comparison import best_epoch, differing, figures, kept_epoch, leaders, table
+from pipeline.tracking.run import opening
 from pipeline.tracking.store import Store
 from pipeline.tracking.tracked_runs import TrackedRun, find, latest, listed, with_curves
 
@@ -458,3 +460,10 @@ def test_all_rows_of_the_table_have_the_same_columns() -> None:
     rows = table([tracked("a", {"test/loss": [0.5]}), tracked("b", seed="1")])
     assert rows[0].keys() == rows[1].keys()
     assert differing([tracked("a"), tracked("b", seed="1")]) == {"seed": ["0", "1"]}
+
+
+def test_layers_in_another_order_are_a_difference_between_runs(small_config: Config, manifest: Manifest) -> None:
+    one, other = asdict(small_config), asdict(small_config)
+    other["model"]["layers"] = dict(reversed(one["model"]["layers"].items()))
+    params = [opening(config, manifest, {})["params"] for config in (one, other)]
+    assert differing([tracked(**of_run) for of_run in params]).keys() == {"model.layers._order_"}

@@ -9,6 +9,7 @@ import pytest
 from pipeline.bundle import TRAINED_WITH
 from pipeline.config.composition import parse, put
 from pipeline.config.schema import Config
+from pipeline.training.checkpoints import _differences, _key
 from pipeline.training.identity import code_digest, identity_of
 
 CHANGES = {
@@ -35,6 +36,27 @@ def test_what_decides_the_result_makes_another_training(what: str, tree: dict) -
     before = identity(tree)
     put(tree, *CHANGES[what])
     assert identity(tree) != before
+
+
+def turned(mapping: dict) -> dict:
+    return dict(reversed(mapping.items()))
+
+
+@pytest.mark.parametrize("place", [("model", "layers"), ("augmentation", "transforms")])
+def test_another_order_makes_another_training_with_other_checkpoints(place: tuple[str, str], tree: dict) -> None:
+    group, name = place
+    tree["augmentation"]["transforms"] = {"flip": {"p": 0.5}, "shift": {"p": 0.5}}
+    before = identity(tree)
+    tree[group][name] = turned(tree[group][name])
+    assert _key(identity(tree)) != _key(before)
+    assert [line.partition(" (")[0] for line in _differences(identity(tree), before)] == [f"config.{group}.{name}._order_"]
+
+
+def test_the_order_of_a_class_s_options_is_none_of_the_training_s(tree: dict) -> None:
+    before = identity(tree)
+    tree["optimizer"] = turned(tree["optimizer"])
+    tree["model"]["layers"] = {name: turned(layer) for name, layer in tree["model"]["layers"].items()}
+    assert _key(identity(tree)) == _key(before)
 
 
 @pytest.mark.parametrize(("key", "value"), [("machine.workers", 3), ("machine.checkpoint", 1.0), ("tracking.experiment", "other")])

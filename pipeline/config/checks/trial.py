@@ -13,6 +13,7 @@ from pipeline.config.build import build
 from pipeline.config.checks.shortcuts import without_compiler, without_first_values, without_torch
 from pipeline.config.composition import Tree, get, has, leaves
 from pipeline.config.errors import ConfigError
+from pipeline.config.order import spelled
 
 LARGEST = 4096  # pixels: of resize.size in ranges.py
 MOST_EPOCHS = 10_000  # that a schedule is tried for
@@ -41,7 +42,8 @@ def try_out(params: Tree, accepted: Tree) -> None:
 
 
 def _is_new(keys: tuple[str, ...], params: Tree, accepted: Tree) -> bool:
-    return any(not has(accepted, key) or get(accepted, key) != get(params, key) for key in keys)
+    before, now = spelled(accepted), spelled(params)
+    return any(not has(before, key) or get(before, key) != get(now, key) for key in keys)
 
 
 def try_training(params: Tree) -> None:
