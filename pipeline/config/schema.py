@@ -84,6 +84,7 @@ class Resize:
     method: str = MISSING  # stretch | letterbox | crop
     on_bad: str = MISSING  # skip | stop: what a file that can't be used does
     max_refused: float = MISSING  # largest share of files that may be skipped, 0..1, before the stage stops
+    few_validation: int = MISSING  # validation images, below which the choice of the epoch is said to be uncertain
 
 
 @dataclass

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.config.schema import Config
+from pipeline.dataset.choice import doubt
 from pipeline.dataset.decode import decode
 from pipeline.dataset.items import Item
 from pipeline.dataset.manifest import SPLITS, Manifest
@@ -81,6 +82,8 @@ def notes(cfg: Config, manifest: Manifest, placement: Placement) -> Iterator[str
         yield f"{len(placement.across)} pairs of twins stand in two splits: the network is tested on pictures that it has seen"
     if len(placement.refused):
         yield f"{len(placement.refused)} files could not be used"
+    if uncertain := doubt(manifest):
+        yield uncertain
 
 
 def _shares(cfg: Config, manifest: Manifest) -> Iterator[tuple[str, str, str]]:

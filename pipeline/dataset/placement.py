@@ -6,11 +6,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.audit import NONE, find_twins
 from pipeline.dataset.items import ALL, NO_CLASS, Item
 from pipeline.dataset.manifest import SPLITS
-from pipeline.dataset.split import assign
+from pipeline.dataset.split import draw
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,16 @@ class Placement:
 
 
 def place(items: list[Item], records: NDArray[np.void], reasons: list[str], cfg: Config) -> Placement:
-    """Give every image that can be used a split, by its own bytes; leave out twins of images of a later split."""
+    """Give every image that can be used a split, within its class; leave out twins of images of a later split.
+
+    Raises ConfigError for folds of data that names its validation images."""
     official = {item.part for item in items} - {ALL}
-    drawn = np.full(len(items), NONE)
-    for i in np.flatnonzero(records["used"]):
-        drawn[i] = SPLITS.index(assign(records["sha256"][i].decode(), items[i].part, official, cfg.dataset.split))
+    if cfg.dataset.split.folds and "validation" in official:
+        told = "dataset.split.folds is set, but the data names its validation images itself: leave one of the two out"
+        raise ConfigError(told, "dataset.split.folds")
+    drawn, used = np.full(len(items), NONE), np.flatnonzero(records["used"])
+    labels, parts = [items[i].label for i in used], [items[i].part for i in used]
+    drawn[used] = draw(records["sha256"][used], labels, parts, official, cfg.dataset.split)
     twins = find_twins(records, drawn, cfg.dataset.twins.correlation)
     is_strict = cfg.dataset.twins.across == "leave_out"
     return Placement(items, records, reasons, drawn, twins.left_out_for() if is_strict else np.full(len(items), NONE), twins.pairs())

@@ -12,20 +12,20 @@ from pipeline.config.schema import Config, Resize
 from pipeline.dataset.audit import NONE
 from pipeline.dataset.chunks import Chunk, Settings, chunks, records_of
 from pipeline.dataset.contact_sheet import contact_sheet
+from pipeline.dataset.enough import require_images
 from pipeline.dataset.image_table import write_tables
 from pipeline.dataset.manifest import SPLITS, Manifest, made_from
 from pipeline.dataset.pack import Pack
 from pipeline.dataset.passport import write_passport
 from pipeline.dataset.placement import Placement, place
 from pipeline.dataset.readers import NO_CLASS, read
-from pipeline.dataset.split import require_images
 
 
 def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) -> Manifest:
     """Write the packed splits, images.csv, twins.csv, contact sheet and manifest; return the manifest.
 
     page: the data's passport, an HTML file. scratch: where finished chunks outlive a kill.
-    Raises DataError for an empty class, a class missing from a split, or too many files that can't be used."""
+    Raises DataError for a class of too few images, a class missing from a split, or too many files that can't be used."""
     items = read(raw, cfg.dataset)
     classes = cfg.dataset.classes or sorted({item.label for item in items} - {NO_CLASS})
     with chunks(items, Settings.of(cfg), scratch) as files:
@@ -33,7 +33,7 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
         write_tables(prepared, placement)  # before any refusal, for which they give the reasons
         refuse_bad(placement, cfg.resize)
         counts = count(placement, classes)
-        require_images(counts, {item.part for item in items})
+        require_images(placement, counts, cfg.dataset.split)
         packs = pack(files, placement, classes, prepared, cfg)
     digest = hashlib.sha256("\0".join(classes).encode())
     for written in packs:

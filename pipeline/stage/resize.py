@@ -8,6 +8,7 @@ from pipeline.config.schema import Config
 @entry
 def main(cfg: Config, places: Places) -> None:
     """Decode, resize and split the images; write packed arrays, images.csv, a contact sheet, the manifest and the data's passport."""
+    from pipeline.dataset.choice import doubt
     from pipeline.dataset.resize import resize
 
     prepared, page = places.target("prepared"), places.page("passport")
@@ -16,6 +17,8 @@ def main(cfg: Config, places: Places) -> None:
     refused = f"; {manifest.refused} files refused, images.csv says why" if manifest.refused else ""
     left_out = f"; {manifest.left_out} left out as twins of images of a later split" if manifest.left_out else ""
     print(f"{splits} images of {len(manifest.classes)} classes in {places.show(prepared)}{refused}{left_out}")
+    if uncertain := doubt(manifest):
+        print(uncertain)
     print(f"the data at a glance: {places.show(page)}")
 
 

@@ -17,6 +17,7 @@ def main(cfg: Config, places: Places) -> None:
 
     from pipeline.analysis.layer_table import layer_table
     from pipeline.bundle import TRAINED_WITH, make_network, write_bundle
+    from pipeline.dataset.choice import doubt
     from pipeline.dataset.current import require_current
     from pipeline.dataset.manifest import Manifest
     from pipeline.tracking.run import tracked_training
@@ -56,11 +57,16 @@ def main(cfg: Config, places: Places) -> None:
         config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
         folder = places.target("bundle")
         run.tag(bundle=write_bundle(folder, network, manifest, config, fitted.best, fitted.history, fitted.filters))
+        uncertain = doubt(manifest)
+        if uncertain:
+            run.tag(uncertain=uncertain)
     best = fitted.best
     print(
         f"validation accuracy {best['validation/accuracy']:.4f} after epoch {best['epoch']:.0f} of {len(fitted.history)}, "
         f"in {duration(time.monotonic() - start)}; the network is in {places.show(folder)}"
     )
+    if uncertain:
+        print(uncertain)
     if places.live:
         print(f"what it does on the test images: python -m pipeline.stage.evaluate hydra.run.dir={places.show(places.live)}")
 

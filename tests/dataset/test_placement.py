@@ -1,6 +1,8 @@
-"""Splits by each image's own bytes; twins of what judges the network are left out; nothing moves when images come or go."""
+"""Splits by the images alone, within each class; twins of what judges the network are left out; little moves when one comes."""
 
+import copy
 import dataclasses
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.chunks import Settings, chunks, records_of
 from pipeline.dataset.placement import Placement, place
@@ -16,13 +19,14 @@ from pipeline.dataset.readers import read
 from tests.conftest import MakeConfig
 
 PHOTOS = 120
+TWO_CUTS = [["test", "train"], ["train", "validation"]]
 
 
 @pytest.fixture
 def cfg(config: MakeConfig) -> Config:
     cfg = config("dataset=folder", "resize.size=32")
     cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
-    return dataclasses.replace(cfg)
+    return copy.deepcopy(cfg)
 
 
 def add(raw: Path, numbers: range, label: str = "") -> None:
@@ -48,28 +52,57 @@ def splits(placement: Placement) -> dict[str, str]:
     return {item.path: placement.split_name(i) for i, item in enumerate(placement.items)}
 
 
-def test_adding_photos_moves_no_old_one_and_removing_one_moves_none(cfg: Config, tmp_path: Path) -> None:
+def test_one_more_photo_moves_one_other_at_each_cut_at_most_and_taking_it_away_again_moves_it_back(cfg: Config, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    add(raw, range(PHOTOS))
+    add(raw, range(20))
     before = splits(placed(raw, cfg, tmp_path))
-    add(raw, range(PHOTOS, PHOTOS + 100))
-    after = splits(placed(raw, cfg, tmp_path))
-    assert {path: after[path] for path in before} == before
-    assert len(after) == PHOTOS + 100
-    (raw / "cat" / "000.png").unlink()
-    fewer = splits(placed(raw, cfg, tmp_path))
-    assert fewer == {path: split for path, split in after.items() if path != "cat/000.png"}
+    for number in range(20, 30):
+        add(raw, range(number, number + 1))
+        after = splits(placed(raw, cfg, tmp_path))
+        moved = [{before[path], after[path]} for path in before if before[path] != after[path]]
+        assert moved in ([], [{"train", "test"}], [{"train", "validation"}]) or sorted(map(sorted, moved)) == TWO_CUTS
+        (raw / ("cat", "dog")[number % 2] / f"{number:03}.png").unlink()
+        assert splits(placed(raw, cfg, tmp_path)) == before
+        add(raw, range(number, number + 1))
+        before = after
+
+
+def test_a_folder_has_the_same_splits_whatever_its_files_are_called_and_whoever_came_first(cfg: Config, tmp_path: Path) -> None:
+    add(tmp_path / "one", range(30))
+    add(tmp_path / "other", range(29, -1, -1))
+    for path in sorted((tmp_path / "other").rglob("*.png")):
+        path.rename(path.with_name(f"{99 - int(path.stem)}.png"))
+    one, other = (placed(tmp_path / name, cfg, tmp_path) for name in ("one", "other"))
+    assert by_bytes(one) == by_bytes(other)
+
+
+def by_bytes(placement: Placement) -> dict[bytes, str]:
+    return {placement.records["sha256"][i]: placement.split_name(i) for i in range(len(placement.items))}
+
+
+@pytest.mark.parametrize("each", [3, 4, 8])
+def test_a_class_of_three_photos_or_more_has_one_in_every_split(each: int, cfg: Config, tmp_path: Path) -> None:
+    for number, label in enumerate(("cat", "dog", "eel")):
+        add(tmp_path / "raw", range(100 * number, 100 * number + each), label)
+    for seed in range(10):
+        cfg.dataset.split.seed = seed
+        placement = placed(tmp_path / "raw", cfg, tmp_path)
+        found = {(item.label, placement.split_name(i)) for i, item in enumerate(placement.items)}
+        assert found == {(label, split) for label in ("cat", "dog", "eel") for split in ("train", "validation", "test")}
 
 
 @pytest.fixture
 def with_twins(cfg: Config, tmp_path: Path) -> tuple[Placement, Placement]:
-    """The photos without and with a copy of each in another format."""
+    """The photos with a copy of each in another format, where twins are kept and where they are left out."""
     raw = tmp_path / "raw"
     add(raw, range(PHOTOS))
-    alone = placed(raw, cfg, tmp_path)
     for number in range(PHOTOS):
         picture(number).save(raw / ("cat", "dog")[number % 2] / f"{number:03}_copy.jpg", quality=80)
-    return alone, placed(raw, cfg, tmp_path)
+    return placed(raw, keeping(cfg), tmp_path), placed(raw, cfg, tmp_path)
+
+
+def keeping(cfg: Config) -> Config:
+    return dataclasses.replace(cfg, dataset=dataclasses.replace(cfg.dataset, twins=dataclasses.replace(cfg.dataset.twins, across="keep")))
 
 
 def test_a_twin_never_changes_another_photos_split_but_may_put_it_out_of_train(with_twins: tuple[Placement, Placement]) -> None:
@@ -78,7 +111,6 @@ def test_a_twin_never_changes_another_photos_split_but_may_put_it_out_of_train(w
     assert changed
     assert {new for _, new in changed.values()} == {""}
     assert {old for old, _ in changed.values()} == {"train", "validation"}
-    assert {path for path, split in before.items() if split == "test"} == {path for path in before if after[path] == "test"}
 
 
 def test_no_two_splits_hold_twins_and_each_left_out_one_says_for_which(with_twins: tuple[Placement, Placement]) -> None:
@@ -107,22 +139,38 @@ def test_every_pair_is_found_once_with_what_makes_it_one(with_twins: tuple[Place
     assert len(placement.conflicts) == 0
 
 
-def test_twins_of_two_labels_are_conflicts_and_equal_bytes_are_exact(cfg: Config, tmp_path: Path) -> None:
+def test_twins_of_two_labels_are_conflicts_equal_bytes_are_exact_and_they_are_not_kept_across_splits(cfg: Config, tmp_path: Path) -> None:
     add(tmp_path / "raw", range(PHOTOS))
-    add(tmp_path / "raw", range(1), "dog")  # which is a cat as well
+    add(tmp_path / "raw", range(0, 20, 2), "dog")  # which are cats as well
     placement = placed(tmp_path / "raw", cfg, tmp_path)
-    [pair] = placement.pairs
-    assert placement.conflicts.tolist() == [pair.tolist()]
-    assert placement.is_exact(pair)
-    assert len(placement.across) == len(placement.within) == 0  # equal bytes draw the same split
-    assert len(placement.left_out) == 0
+    assert len(placement.pairs) == len(placement.conflicts) == 10
+    assert all(placement.is_exact(pair) for pair in placement.pairs)
+    assert len(placement.across) == len(placement.left_out) > 0  # each class has its own order
+    assert all(len({placement.split_name(i) for i in (pair["one"], pair["other"])} - {""}) == 1 for pair in placement.pairs)
 
 
-def test_twins_are_kept_where_the_config_says_so(cfg: Config, with_twins: tuple[Placement, Placement], tmp_path: Path) -> None:
-    kept = dataclasses.replace(cfg, dataset=dataclasses.replace(cfg.dataset, twins=dataclasses.replace(cfg.dataset.twins, across="keep")))
-    placement = placed(tmp_path / "raw", kept, tmp_path)
-    assert len(placement.left_out) == 0
-    assert len(placement.across) == len(with_twins[1].across) > 0
+def test_equal_bytes_of_one_label_stay_together(cfg: Config, tmp_path: Path) -> None:
+    add(tmp_path / "raw", range(40))
+    for path in sorted((tmp_path / "raw").rglob("*.png")):
+        shutil.copy(path, path.with_stem(f"{path.stem}_again"))
+    placement = placed(tmp_path / "raw", cfg, tmp_path)
+    assert len(placement.within) == 40
+    assert len(placement.across) == len(placement.left_out) == 0
+
+
+def test_twins_are_kept_where_the_config_says_so(with_twins: tuple[Placement, Placement]) -> None:
+    kept, left_out = with_twins
+    assert len(kept.left_out) == 0
+    assert len(kept.across) == len(left_out.across) > 0
+
+
+def test_folds_of_data_that_names_its_validation_images_are_refused(cfg: Config, tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        add(tmp_path / "raw" / split, range(4))
+    cfg.dataset.splits = {split: split for split in ("train", "validation", "test")}
+    cfg.dataset.split.folds = 3
+    with pytest.raises(ConfigError, match="dataset.split.folds is set, but the data names its validation images itself: leave one"):
+        placed(tmp_path / "raw", cfg, tmp_path)
 
 
 def memory_of(images: int, raw: Path, cfg: Config) -> int:

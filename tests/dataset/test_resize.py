@@ -162,12 +162,6 @@ def test_packed_gray_images_have_the_channels_that_the_config_asks_for(
     assert images.std() > 40
 
 
-def test_a_class_without_images_in_a_split_stops_the_stage(cfg: Config, packed_raw: Path, tmp_path: Path) -> None:
-    cfg.dataset.splits, cfg.dataset.split.validation = None, 0
-    with pytest.raises(DataError, match="class top has no images in the validation split"):
-        resize_into(tmp_path, cfg, packed_raw)
-
-
 def test_the_last_third_of_an_unshuffled_list_is_no_validation_split(raw: Path, config: Callable[..., Config], tmp_path: Path) -> None:
     """As a tutorial's Keras network has it: first all cats, then all dogs, `validation_split=0.3`, so it is judged on dogs alone."""
     photos = [f"{name}/{i:02}.png" for name in ("cat", "dog") for i in range(20)]

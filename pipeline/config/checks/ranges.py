@@ -86,6 +86,7 @@ RULES: dict[str, Rule] = {
     "resize.method": one_of("stretch", "letterbox", "crop"),
     "resize.on_bad": one_of("skip", "stop"),
     "resize.max_refused": share(),
+    "resize.few_validation": at_least(0),
     "weights.source": like(FILE, f"a path, or a file's URL that begins with {SCHEMES}"),
     "weights.sha256": like(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints them"),
     "weights.names": one_of("ours", "torchvision", "timm"),

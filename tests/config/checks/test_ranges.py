@@ -51,6 +51,7 @@ LIMITS: dict[str, tuple[list[Any], list[Any]]] = {
     "resize.method": (["squeeze"], ["stretch", "letterbox", "crop"]),
     "resize.on_bad": (["ignore"], ["skip", "stop"]),
     "resize.max_refused": ([-0.01, 1, nan], [0, 0.5]),
+    "resize.few_validation": ([-1], [0, 100]),
     "weights.source": (
         ["", " ", "ftp://a/b.pth", "https://a", "https://a/", "s3://", "hf://a/b"],
         ["start", "./a.pth", "/a/b.pth", "runs/1/bundle", "https://a/b.pth", "https://a/b.safetensors?download=true", "s3://a/b", None],
