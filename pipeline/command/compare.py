@@ -26,7 +26,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack the dash
     from pipeline.config.composition import compose, parse, resolved
-    from pipeline.tracking.delivery import settle, store_may_be_away
+    from pipeline.tracking.delivery import settle
+    from pipeline.tracking.faults import store_may_be_away
     from pipeline.tracking.store import Store
 
     store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)

@@ -7,12 +7,13 @@ from pipeline.config.places import WORKSPACE
 
 def main() -> None:
     """Deliver every journal that waits; runs whose training was killed get their true state."""
-    from pipeline.tracking.delivery import settle
+    from pipeline.tracking.delivery import offer_refused, settle
     from pipeline.tracking.journal import waiting
 
     before = len(waiting(WORKSPACE))
     notes = settle(WORKSPACE)
     print(f"delivered: {before - len(notes)} of {before} journals")
+    offer_refused(WORKSPACE)
     if notes:
         raise NetworkError("\n".join(notes))
 

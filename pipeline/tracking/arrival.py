@@ -1,39 +1,54 @@
-"""A journal's events as MLflow's client takes them."""
+"""A journal's events as calls of MLflow's client."""
 
 import json
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import distributions
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Metric, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.multimedia import compress_image_size
 from PIL import Image
 
 from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
 from pipeline.analysis.layer_table import layer_table
 from pipeline.model.rows import Summary
+from pipeline.tracking.faults import Refused, is_refusal, sentence
 from pipeline.tracking.journal import Event
+from pipeline.tracking.names import LONGEST_TAG, cut, image_key_of, key_of
 from pipeline.tracking.store import Store
 from pipeline.tracking.system import MACHINE
 
-MOST_PARAMS = 100  # that MLflow takes at a time
+MOST = {"metrics": 1000, "params": 100, "tags": 100}  # that MLflow takes at a time
+LARGEST = 500_000  # bytes of a batch; MLflow takes 1 MB with what it puts around each entity
 FILTERS = "filters/first_layer"  # one key for all networks: the pages show equal keys side by side
+LOGGED_IMAGES = "mlflow.loggedImages"  # the tag by which the pages know that a run has pictures
+
+Part = Callable[[], None]  # one call of MLflow's, to be repeated without harm: its answer may be lost
 
 
 @dataclass
 class State:
-    """What delivery must remember between two events."""
+    """What delivery must remember between two calls."""
 
     arrived: int = 0  # events
+    parts: int = 0  # of the event that comes next
     run: str = ""  # MLflow's id of the run
-    had: list[str] = field(default_factory=list)  # tags of a run that was there before; none: this journal made it or goes on with it
+    opened: str = ""  # MADE by this journal, RESUMED: made by an earlier start of its training, or JOINED: it is another's
+    had: list[str] = field(default_factory=list)  # tags of a run that was joined
     before: dict[str, int] = field(default_factory=dict)  # metric -> last step that earlier starts of this training have told
     pictured: list[int] = field(default_factory=list)  # steps whose filters they have told
     limit: float = 1.0  # of the filter pictures' colours
+    refused: list[dict[str, Any]] = field(default_factory=list)  # number of the event, reason
 
 
 class Arrival:
-    """Writes events into the run that the first of them names or makes."""
+    """Says in which calls an event reaches the run that the opening has named or made."""
 
     def __init__(self, store: Store, folder: Path, state: State) -> None:
         self.store = store
@@ -41,88 +56,124 @@ class Arrival:
         self.folder = folder
         self.state = state
 
-    def take(self, event: Event) -> None:
-        """Raises MlflowException or OSError where the store does not take it."""
+    def parts(self, event: Event) -> Iterator[Part]:
+        """Yield the calls that an event takes; the same ones in the same order, each time.
+
+        Raises an OSError, ValueError or LookupError of its own where what the journal says can't be read."""
+        kinds = {"metrics": self._metrics, "tags": self._tags, "filters": self._filters, "layers": self._layers}
+        kinds |= {"image": self._image, "artifact": self._artifact, "end": self._end}
+        if event["event"] not in kinds:
+            raise ValueError(f"a line that is torn or of another version: {event.get('line', event['event'])}")
         if event.get("unless") not in self.state.had:
-            getattr(self, f"_{event['event']}")(event)
+            yield from kinds[event["event"]](event)
 
-    def _begin(self, event: Event) -> None:
-        tags = event["tags"]  # the experiment is the journal's own: a courier delivers those of others too
-        if "training" in tags and (begun := self.store.run_of_training(tags["training"])):
-            self._go_on(begun, event)
-            return
-        found = self.store.run_of(tags["bundle"], tags.get("dvc_experiment")) if "bundle" in tags else None
-        self.state.had = list(found.data.tags) if found else []
-        self.state.run = found.info.run_id if found else self._make_run(event)
+    def has_run(self) -> bool:
+        """Tell whether the store has the run that an earlier delivery has reached."""
+        try:
+            return bool(self.client.get_run(self.state.run))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
-    def _make_run(self, event: Event) -> str:
-        run = self.client.create_run(self.store.experiment, event["time"], event["tags"], event["name"]).info.run_id
-        params = [Param(key, value) for key, value in event["params"].items()]
-        for start in range(0, len(params), MOST_PARAMS):
-            self.client.log_batch(run, params=params[start : start + MOST_PARAMS])
-        self.client.log_inputs(run, [_dataset(event["data"])])
-        packages = sorted(f"{found.name}=={found.version}" for found in distributions())
-        self.client.log_text(run, "\n".join(packages) + "\n", "packages.txt")
-        return run
+    def batches(self, kind: str, entities: list[Any]) -> Iterator[Part]:
+        """Yield the calls that log metrics, params or tags, each as large as MLflow takes it."""
+        batch: list[Any] = []
+        size = 0
+        for entity in entities:
+            weight = len(json.dumps([str(value) for value in dict(entity).values()]))
+            if batch and (len(batch) == MOST[kind] or size + weight > LARGEST):
+                yield partial(self._log, kind, batch)
+                batch, size = [], 0
+            batch.append(entity)
+            size += weight
+        if batch:
+            yield partial(self._log, kind, batch)
 
-    def _go_on(self, begun: Run, event: Event) -> None:
-        """Open the run of a training that was stopped and goes on, and learn what it has: each epoch counts once."""
-        self.state.run = begun.info.run_id
-        self.state.before = {
-            name: max(point.step for point in self.client.get_metric_history(self.state.run, name)) for name in begun.data.metrics
-        }
-        names = [PurePosixPath(file.path).name for file in self.client.list_artifacts(self.state.run, "images")]
-        self.state.pictured = [int(name.split("+")[2]) for name in names if name.startswith(f"{FILTERS.replace('/', '~')}+step+")]
-        self.client.update_run(self.state.run, status="RUNNING", name=event["name"])
-        self._tags({"values": event["tags"]})
+    def _log(self, kind: str, batch: list[Any]) -> None:
+        """Log a batch; where MLflow refuses it, each entity alone. Raises Refused that names those which it does not take."""
+        try:
+            self.client.log_batch(self.state.run, **cast(dict[str, Any], {kind: batch}))
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            if len(batch) == 1:
+                raise Refused(f"{kind} {batch[0].key}: {sentence(error)}") from None
+            self._log_alone(kind, batch)
 
-    def _metrics(self, event: Event) -> None:
-        metrics = [Metric(name, value, event["time"], step) for name, value in event["values"].items() for step in self._step(name, event)]
-        self.client.log_batch(self.state.run, metrics=metrics)
+    def _log_alone(self, kind: str, batch: list[Any]) -> None:
+        refused = []
+        for entity in batch:
+            try:
+                self._log(kind, [entity])
+            except Refused as error:
+                refused.append(str(error))
+        if refused:
+            raise Refused("; ".join(refused))
+
+    def _metrics(self, event: Event) -> Iterator[Part]:
+        metrics = [
+            Metric(key_of(name), value, event["time"], step) for name, value in event["values"].items() for step in self._step(name, event)
+        ]
+        return self.batches("metrics", metrics)
 
     def _step(self, name: str, event: Event) -> list[int]:
         """Return the step of a point, or none where an earlier start has told it; the machine's samples are counted on."""
-        last = self.state.before.get(name, -1)
+        last = self.state.before.get(key_of(name), -1)
         if name.startswith(MACHINE):
             return [event["step"] + last + 1]
         return [event["step"]] if event["step"] > last else []
 
-    def _tags(self, event: Event) -> None:
-        self.client.log_batch(self.state.run, tags=[RunTag(name, value) for name, value in event["values"].items()])
+    def _tags(self, event: Event) -> Iterator[Part]:
+        return self.batches("tags", [RunTag(key_of(name), cut(value, LONGEST_TAG)) for name, value in event["values"].items()])
 
-    def _filters(self, event: Event) -> None:
+    def _filters(self, event: Event) -> Iterator[Part]:
         weight = np.load(self.folder / event["file"], allow_pickle=False)  # (out, in, kh, kw)
         if event["step"] == 0:
             self.state.limit = colour_limit(weight)
-        if event["step"] in self.state.pictured:
-            return
-        picture = enlarged(filter_mosaic(weight, self.state.limit), PIXELS)
-        self.client.log_image(self.state.run, picture, key=FILTERS, step=event["step"], timestamp=event["time"])
+        if event["step"] not in self.state.pictured:
+            picture = enlarged(filter_mosaic(weight, self.state.limit), PIXELS)
+            yield from self._picture(FILTERS, Image.fromarray(picture), event)
 
-    def _layers(self, event: Event) -> None:
+    def _layers(self, event: Event) -> Iterator[Part]:
         from pipeline.analysis.figures.network import network_figure  # imports matplotlib, which nothing else here needs
 
         summary = Summary.from_dict(json.loads((self.folder / event["file"]).read_text()))
-        self.client.log_text(self.state.run, layer_table(summary, event["batch_size"]), "layers.txt")
+        yield partial(self.client.log_text, self.state.run, layer_table(summary, event["batch_size"]), "layers.txt")
         picture = (self.folder / event["file"]).with_name("network.png")
         network_figure(picture, event["name"], summary)
-        self.client.log_artifact(self.state.run, str(picture))
+        yield partial(self.client.log_artifact, self.state.run, str(picture))
 
-    def _image(self, event: Event) -> None:
+    def _image(self, event: Event) -> Iterator[Part]:
         with Image.open(self.folder / event["file"]) as image:
-            self.client.log_image(self.state.run, image, key=event["key"], step=event["step"], timestamp=event["time"])
+            image.load()
+            yield from self._picture(event["key"], image, event)
 
-    def _artifact(self, event: Event) -> None:
-        self.client.log_artifact(self.state.run, str(self.folder / event["file"]), event["folder"])
+    def _picture(self, key: str, image: Image.Image, event: Event) -> Iterator[Part]:
+        yield partial(self._upload, image_key_of(key), image, event)
+        yield partial(self._log, "tags", [RunTag(LOGGED_IMAGES, "True")])
 
-    def _end(self, event: Event) -> None:
+    def _upload(self, key: str, image: Image.Image, event: Event) -> None:
+        """Store a picture as log_image does; but that names it by chance, so that a repeated call would make it twice."""
+        place = f"{key.replace('/', '~')}+step+{event['step']}+timestamp+{event['time']}"
+        name = f"{place}+{uuid5(NAMESPACE_URL, place)}"
+        with tempfile.TemporaryDirectory() as folder:
+            image.save(Path(folder) / f"{name}.png")
+            compress_image_size(image).save(Path(folder) / f"{name}+compressed.webp")
+            self.client.log_artifacts(self.state.run, folder, "images")
+
+    def _artifact(self, event: Event) -> Iterator[Part]:
+        file = self.folder / event["file"]
+        file.stat()  # what the journal lacks is no fault of the store
+        yield partial(self.client.log_artifact, self.state.run, str(file), event["folder"])
+
+    def _end(self, event: Event) -> Iterator[Part]:
+        if self.state.refused:
+            reasons = "; ".join(refusal["reason"] for refusal in self.state.refused)
+            yield from self._tags({"values": {"not_delivered": cut(reasons, LONGEST_TAG)}})
         if not self.state.had:
-            self.client.set_terminated(self.state.run, event["status"], event["time"])
+            yield partial(self._terminate, event)
 
-
-def _dataset(data: Event) -> DatasetInput:
-    """Return a training's data as the pages show it: name, digest, where from, how many images of what shape."""
-    schema = {"images": data["images"], "shape": data["shape"]}
-    source = json.dumps(data["source"])
-    dataset = Dataset(data["name"], data["digest"], "image-line", source, profile=json.dumps(schema))
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+    def _terminate(self, event: Event) -> None:
+        start = self.client.get_run(self.state.run).info.start_time  # a clock that was set back since would end it before
+        self.client.set_terminated(self.state.run, event["status"], max(event["time"], start))

@@ -4,7 +4,6 @@ A process of its own, started by the training: drawing filters, a slow server or
 the training is killed, its run is ended. It also samples what the machine is doing meanwhile."""
 
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from filelock import FileLock
 
 from pipeline.config.errors import NetworkError
 from pipeline.config.places import WORKSPACE
-from pipeline.tracking.journal import COURIER, Event, Reader, append, has_writer
+from pipeline.tracking.journal import COURIER, Event, Reader, append, has_writer, opening_of, remove
 from pipeline.tracking.system import Machine
 
 NICE = 19  # the lowest priority: the training goes first
@@ -55,9 +54,12 @@ def carry(folder: Path, home: Path) -> int:
     """Deliver until the journal's end; return the exit code, that of NetworkError where a part has to wait."""
     told = Reader(folder).new()
     if not told:  # a training of a second: another command has delivered it already, and the lock has made the folder anew
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         return 0
-    companion = Companion(folder, told[0]["tracking"])
+    opening = opening_of(told)
+    if not opening:  # its line is torn: the next command says so
+        return 0
+    companion = Companion(folder, opening["tracking"])
     companion.wait(IMPORTS / companion.share)
     from pipeline.tracking.delivery import Delivery, bring_earlier_starts, settle, waits
 

@@ -1,25 +1,42 @@
 """Journals brought into MLflow: each event once and in order, also through a cut, a death, or a store that was away."""
 
+import errno
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from mlflow.exceptions import MlflowException
 
 from pipeline.config.errors import NetworkError
+from pipeline.config.lock import replace
 from pipeline.config.schema import Tracking
-from pipeline.config.secrets import redact
-from pipeline.tracking.arrival import Arrival, State
-from pipeline.tracking.journal import COURIER, Event, Reader, has_writer, last_sign, waiting
+from pipeline.tracking.arrival import Arrival, Part, State
+from pipeline.tracking.faults import is_refusal, sentence, store_may_be_away
+from pipeline.tracking.journal import (
+    BEGIN,
+    COURIER,
+    FOLDER,
+    REFUSED,
+    Event,
+    Reader,
+    has_writer,
+    is_before,
+    last_sign,
+    opening_of,
+    refused,
+    remove,
+    waiting,
+)
+from pipeline.tracking.names import cut
+from pipeline.tracking.opening import opened
 from pipeline.tracking.store import Store
 
-REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"}  # MLflow would say so again
 PATIENCE = 60  # seconds for a courier that is at work on a journal
+DELIVER = "python -m pipeline.command.deliver"
+UNREADABLE = (EOFError, ValueError, LookupError, TypeError)  # a file or an event that is not as it was written
+LONGEST = 300  # characters of the line about what MLflow refuses
 
 
 class Delivery:
@@ -29,49 +46,113 @@ class Delivery:
         self.folder = folder
         self.home = home
         self.note = folder / "delivered.json"
-        self.state = State(**json.loads(self.note.read_text())) if self.note.exists() else State()
+        self.state = _noted(self.note)
         self.arrival: Arrival | None = None
         self.reader = Reader(folder)
         self.told: list[Event] = []
 
     def catch_up(self, rest: Callable[[], None] = lambda: None) -> bool:
-        """Deliver what has not arrived; tell whether it was the last of this journal, which is removed then.
+        """Deliver what has not arrived; tell whether it was the last of this journal.
 
+        A journal that the store holds all of is removed then; one of which MLflow refuses a part stays, and is told of.
         rest: called after each event.
         Raises NetworkError where the store is away; the next call goes on where this one stopped."""
+        has_died = self._read()
+        with store_may_be_away():
+            for number in range(self._opened(), len(self.told)):
+                self._deliver(number)
+                self.state.arrived, self.state.parts = number + 1, 0
+                self._remember()
+                rest()
+            if is_over := self._has_end() or (has_died and not self.told):
+                self._close()
+        return is_over
+
+    def offer_again(self) -> None:
+        """Deliver what MLflow has refused, should it take it now. Raises NetworkError where the store is away."""
+        self._read()
+        numbers = {json.loads(line)["number"] for line in (self.folder / REFUSED).read_text().splitlines()}
+        with store_may_be_away():
+            self._opened()
+            self.state.refused = []
+            for number in sorted(numbers):
+                self.state.parts = 0
+                self._deliver(number)
+            self._close()
+
+    def _read(self) -> bool:
+        """Read what has been told; tell whether its teller has died, whose end is then where its last sign is."""
         has_died = not has_writer(self.folder)  # asked first: a writer may end between the two
-        self.told += self.reader.new()
+        self.told += self.reader.new(has_died)
         if has_died and self.told and not self._has_end():
             self.told.append({"event": "end", "status": "KILLED", "time": last_sign(self.folder)})
-        with store_may_be_away():
-            for event in self.told[self.state.arrived :]:
-                self._deliver(event, self.told[0])
-                rest()
-        if is_over := self._has_end() or (has_died and not self.told):
-            shutil.rmtree(self.folder, ignore_errors=True)
-        return is_over
+        return has_died
 
     def _has_end(self) -> bool:
         return any(event["event"] == "end" for event in self.told)
 
-    def _deliver(self, event: Event, opening: Event) -> None:
-        self.arrival = self.arrival or Arrival(Store(Tracking(**opening["tracking"]), self.home), self.folder, self.state)
+    def _opened(self) -> int:
+        """Open the store once there is something to deliver; return the number of the event that comes next."""
+        if self.told and not self.arrival and (opening := opening_of(self.told)):
+            self.arrival = Arrival(Store(Tracking(**opening["tracking"]), self.home), self.folder, self.state)
+            if self.state.run and not self.arrival.has_run():  # the database is another one
+                self.state = self.arrival.state = State()
+        return self.state.arrived
+
+    def _deliver(self, number: int) -> None:
+        """Take the calls of an event that have not been taken; a refused one keeps no other from arriving."""
+        for done, part in enumerate(self._readable_parts(number), 1):
+            if done > self.state.parts:
+                self._take(part, number)
+                self.state.parts = done
+                self._remember()
+
+    def _readable_parts(self, number: int) -> Iterator[Part]:
         try:
-            self.arrival.take(event)
-        except MlflowException as error:
-            if error.error_code not in REFUSED:
+            yield from self._parts(self.told[number])
+        except (*UNREADABLE, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):  # the disk's; a torn picture has no number
                 raise
-            print(f"note: MLflow refused a part of a run ({event['event']}): {_first_line(error)}", file=sys.stderr)
-        self.state.arrived += 1
-        self.note.write_text(json.dumps(asdict(self.state)))
+            self._refuse(number, f"the journal has it no more: {sentence(error)}")
+
+    def _parts(self, event: Event) -> Iterator[Part]:
+        if not self.arrival:
+            raise ValueError("its beginning is torn, so that nothing says which run it is of")
+        return opened(self.arrival, event) if event["event"] == BEGIN else self.arrival.parts(event)
+
+    def _take(self, part: Part, number: int) -> None:
+        try:
+            part()
+        except Exception as error:
+            if not self.state.run or not is_refusal(error):  # without a run the others have nowhere to go
+                raise
+            self._refuse(number, sentence(error))
+
+    def _refuse(self, number: int, reason: str) -> None:
+        self.state.refused.append({"number": number, "reason": f"{self.told[number]['event']}: {reason}"})
+
+    def _remember(self) -> None:
+        replace(self.note, json.dumps(asdict(self.state)))
+
+    def _close(self) -> None:
+        """Remove the journal, but for what MLflow refuses."""
+        if not self.state.refused:
+            remove(self.folder)
+            return
+        self._remember()
+        told = [{**refusal, "told": self.told[refusal["number"]]} for refusal in self.state.refused]
+        replace(self.folder / REFUSED, "".join(f"{json.dumps(line)}\n" for line in told))
+        reasons = cut("; ".join(refusal["reason"] for refusal in self.state.refused), LONGEST)
+        where = f"{FOLDER}/{self.folder.name}/{REFUSED}"
+        print(f"note: MLflow does not take a part of a run: {reasons}. It is kept in {where}; `{DELIVER}` offers it again", file=sys.stderr)
 
 
-@contextmanager
-def store_may_be_away() -> Iterator[None]:
+def _noted(note: Path) -> State:
+    """Return how far delivery came; from the beginning where that can't be read, which makes nothing twice."""
     try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise NetworkError(f"the MLflow store can't be used: {_first_line(error)}") from None
+        return State(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        return State()
 
 
 def settle(home: Path) -> list[str]:
@@ -95,23 +176,31 @@ def settle(home: Path) -> list[str]:
     return notes
 
 
+def offer_refused(home: Path) -> None:
+    """Deliver what MLflow has refused, should it take it now. Raises NetworkError where the store is away."""
+    for folder in refused(home):
+        with FileLock(folder / COURIER, timeout=PATIENCE):
+            Delivery(folder, home).offer_again()
+
+
 def _is_behind(folder: Path, home: Path) -> bool:
     """Tell whether the training of a journal's bundle has not arrived: its courier, which is at work on it, settles this one too."""
-    bundle = next((event["tags"].get("bundle") for event in Reader(folder).new()), None)
+    bundle = _tag_of(folder, "bundle")
     if not bundle:
         return False
     others = (other for other in waiting(home) if other != folder)
     return any(event["event"] == "tags" and event["values"] == {"bundle": bundle} for other in others for event in Reader(other).new())
 
 
+def _tag_of(folder: Path, name: str) -> str | None:
+    opening = opening_of(Reader(folder).new())
+    return opening["tags"].get(name) if opening else None
+
+
 def earlier_starts(folder: Path, home: Path) -> list[Path]:
     """Return the journals of earlier starts of the same training that have not arrived, the oldest first."""
-    training = _training_of(folder)
-    return [other for other in waiting(home) if other < folder and training and _training_of(other) == training]
-
-
-def _training_of(folder: Path) -> str | None:
-    return next((event["tags"].get("training") for event in Reader(folder).new()), None)
+    training = _tag_of(folder, "training")
+    return [other for other in waiting(home) if training and is_before(other, folder) and _tag_of(other, "training") == training]
 
 
 def bring_earlier_starts(folder: Path, home: Path) -> None:
@@ -125,10 +214,4 @@ def bring_earlier_starts(folder: Path, home: Path) -> None:
 
 
 def waits(folder: Path, reason: str) -> str:
-    return (
-        f"note: {reason}. What it lacks waits in {folder.parent.name}/{folder.name}; `python -m pipeline.command.deliver` brings it there"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return redact(str(error).splitlines()[0])[:200]
+    return f"note: {reason}. What it lacks waits in {folder.parent.name}/{folder.name}; `{DELIVER}` brings it there"

@@ -28,7 +28,7 @@ from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.model.rows import Summary
-from pipeline.tracking.journal import Event, Journal
+from pipeline.tracking.journal import BEGIN, Event, Journal
 
 MADE = "data_digest"  # a tag that every run has from its beginning
 AFTERMATH = 30.0  # seconds that a training which failed waits until its run says so
@@ -41,7 +41,6 @@ class Run:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.name = journal.folder.name
         self.unless: str | None = None
 
     @contextmanager
@@ -164,7 +163,7 @@ def begin(run: Run, config: Tree, manifest: Manifest, **tags: str) -> None:
 
     A tag `bundle` stands for the run that trained that bundle, a tag `training` for that of the training's earlier starts,
     where the store has it."""
-    run.journal.write("begin", **opening(config, manifest, tags))
+    run.journal.write(BEGIN, **opening(config, manifest, tags))
     with run.lacking(MADE):
         run.log_text(dump(config), "config.yaml")
 

@@ -12,16 +12,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 
-from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
-from pipeline.config.urls import redacted, without_credentials
+from pipeline.tracking.faults import store_may_be_away
 
 for chatty in ("mlflow", "alembic"):  # they tell of every table that they make
     logging.getLogger(chatty).setLevel(logging.WARNING)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints what it also raises: tracebacks, with the SQL
 
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}  # where the URI names none
 PROBE = 5  # seconds; MLflow itself would try for minutes
@@ -35,10 +33,11 @@ class Store:
         self.config = config
         self.home = home
         self.uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
-        self._probe()
-        with FileLock(self.lock("mlflow")):  # processes that open a fresh sqlite store at once break it
+        # processes that open a fresh sqlite store at once break it
+        with store_may_be_away(self.uri), FileLock(self.lock("mlflow")):
+            self._probe()
             self.client = MlflowClient(self.uri, self.uri)  # the registry too: its default is another's, once one was set
-            found = self._experiment()
+            found = self.client.get_experiment_by_name(config.experiment)
             place = str(home / "mlruns" / config.experiment) if self.uri.startswith("sqlite") else None
             self.experiment = found.experiment_id if found else self.client.create_experiment(config.experiment, place)
 
@@ -51,6 +50,11 @@ class Store:
         if experiment:
             wanted += f" and tags.dvc_experiment = '{experiment}'"
         found = self.client.search_runs([self.experiment], wanted, max_results=1)
+        return found[0] if found else None
+
+    def run_made_by(self, journal: str) -> MlflowRun | None:
+        """Return the run that was made of the journal of this name."""
+        found = self.client.search_runs([self.experiment], f"tags.journal = '{journal}'", max_results=1)
         return found[0] if found else None
 
     def run_of_training(self, training: str) -> MlflowRun | None:
@@ -69,16 +73,4 @@ class Store:
         port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
         if not parts.hostname or not port:
             return
-        try:
-            socket.create_connection((parts.hostname, port), timeout=PROBE).close()
-        except OSError as error:
-            raise self._away(str(error)) from None
-
-    def _experiment(self) -> Experiment | None:
-        try:
-            return self.client.get_experiment_by_name(self.config.experiment)
-        except MlflowException as error:
-            raise self._away(redacted(str(error).splitlines()[0], self.uri)[:200]) from None
-
-    def _away(self, words: str) -> NetworkError:
-        return NetworkError(f"the MLflow store {without_credentials(self.uri)} can't be used: {words}")
+        socket.create_connection((parts.hostname, port), timeout=PROBE).close()
