@@ -11,9 +11,12 @@ from hydra.initialize import get_gh_backup, restore_gh_from_backup
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.config.environment import ReadsEnvironmentError, close_environment
 from pipeline.config.errors import ConfigError
 from pipeline.config.order import settled
 from pipeline.config.schema import Config
+
+close_environment()
 
 Tree = dict[str, Any]  # nested mappings with string keys; lists are leaves
 
@@ -77,7 +80,9 @@ def resolved(tree: Tree) -> Tree:
     try:
         return cast(Tree, OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"an interpolation refers to nothing: {in_one_line(error)}", getattr(error, "full_key", None)) from error
+        key = getattr(error, "full_key", None)
+        what = "" if isinstance(error, ReadsEnvironmentError) else "an interpolation refers to nothing: "
+        raise ConfigError(f"{what}{in_one_line(error)}", key) from error
 
 
 def dump(tree: Tree) -> str:

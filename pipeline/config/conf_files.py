@@ -14,6 +14,7 @@ from pipeline.config.build import allowed
 from pipeline.config.checks.kinds import shown
 from pipeline.config.composition import in_one_line, is_interpolation
 from pipeline.config.documents import LOCAL, Document
+from pipeline.config.environment import RESOLVER, reads_environment
 from pipeline.config.errors import ConfigError
 from pipeline.config.secrets import looks_secret, refusal
 
@@ -109,8 +110,5 @@ def _check_value(document: Document, node: Node, key: str) -> None:
         raise ConfigError(f"{document.at(node)}: {key} has the tag {node.tag}, and only plain values are read; leave it out")
     if isinstance(node, ScalarNode) and is_interpolation(node.value):
         _check_interpolation(document, node, key)
-    if isinstance(node, ScalarNode) and "oc.env" in node.value:
-        raise ConfigError(
-            f"{document.at(node)}: {key} reads the environment, and what it reads would end up in params.yaml and git; "
-            "write the value here, or give it to the tool that needs it by its own environment variable"
-        )
+    if isinstance(node, ScalarNode) and RESOLVER in node.value:
+        raise ConfigError(f"{document.at(node)}: {reads_environment(key)}")

@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 
 from pipeline.config.composition import Tree, dump, in_one_line, known_keys
 from pipeline.config.conf_files import check_files
+from pipeline.config.environment import RESOLVER, reads_environment
 from pipeline.config.errors import ConfigError, PipelineError
 from pipeline.config.lock import accepted, unlifted
 from pipeline.config.origin import Origin, name_of, on_the_command_line
@@ -41,10 +42,8 @@ def refuse_typed(words: list[str]) -> None:
         key, _, value = word.partition("=")
         if what := looks_secret(name_of(word), value) or looks_secret("", word):
             raise ConfigError(f"the command line ({redact(key)}=…): the value looks like {what}; {way_out(name_of(word))}")
-        if "oc.env" in word:
-            raise ConfigError(
-                f"{on_the_command_line(word)}: reads the environment, and what it reads would end up in the run's config.yaml"
-            )
+        if RESOLVER in word:
+            raise ConfigError(f"{on_the_command_line(word)}: {reads_environment(name_of(word))}")
         if "hydra.callbacks" in word or "hydra/callbacks" in word or name_of(word) == "hydra":
             raise ConfigError(f"{on_the_command_line(word)}: Hydra would run what this names; no callback is allowed")
 
