@@ -94,7 +94,7 @@ def overview(runs: list[TrackedRun]) -> dict[str, list[str]]:
         "data": [" ".join(filter(None, [run.params.get("dataset.name"), short(run.tags.get("data_digest"))])) for run in runs],
         "code": [short(run.tags.get("commit")) + (" dirty" if run.tags.get("dirty") == "true" else "") for run in runs],
     }
-    for name in ("torch", "machine"):  # which can give other weights from equal code and data
+    for name in ("torch", "machine", "device"):  # which can give other weights from equal code and data
         if len(set(values := tags(runs, name))) > 1:
             rows[name] = [value or NONE for value in values]
     return rows

@@ -3,10 +3,12 @@
 import os
 import socket
 import sys
+from urllib.parse import urlsplit
 
 from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError
 from pipeline.config.places import WORKSPACE
+from pipeline.config.urls import without_credentials
 
 HOST = "127.0.0.1"  # nobody else can reach the pages, which have no login
 
@@ -22,17 +24,25 @@ def main() -> None:
     store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
     for note in settle(WORKSPACE):
         print(note, file=sys.stderr)
-    is_server = store.uri.startswith("http")
-    server = store.uri.rstrip("/") if is_server else f"http://{HOST}:{port}"
-    print(f"{server}/{save_view(store)}", flush=True)
-    if is_server:
+    if store.uri.startswith("http"):
+        print(f"{without_credentials(store.uri).rstrip('/')}/{save_view(store)}")
+        if where := login_of(store.uri):
+            print(f"log in with the user and password of {where}")
         return
+    print(f"http://{HOST}:{port}/{save_view(store)}", flush=True)
     refuse_taken_port(port)
     # Without the job runner and with one worker it is 2 processes and 0.5 GB, not 13 and 2.6 GB.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri  # not an argument, which `ps` shows: it may hold a password
     command = ["mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def login_of(uri: str) -> str | None:
+    """Return the variables that hold a server's login, which is not shown."""
+    if "@" in urlsplit(uri).netloc:
+        return "MLFLOW_TRACKING_URI"
+    return "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" if "MLFLOW_TRACKING_USERNAME" in os.environ else None
 
 
 def refuse_taken_port(port: int) -> None:

@@ -29,6 +29,7 @@ from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.model.rows import Summary
 from pipeline.tracking.journal import BEGIN, Event, Journal
+from pipeline.training.device import kind_of_device
 
 MADE = "data_digest"  # a tag that every run has from its beginning
 AFTERMATH = 30.0  # seconds that a training which failed waits until its run says so
@@ -192,7 +193,12 @@ def run_name(config: Tree) -> str:
 
 def code_tags() -> dict[str, str]:
     """Return the git commit, marked where the code differs from it, and what could break bit-identity."""
-    tags = {"torch": version("torch"), "machine": platform.machine(), "mlflow.source.name": Path(sys.argv[0]).stem}
+    tags = {
+        "torch": version("torch"),
+        "machine": platform.machine(),
+        "device": kind_of_device(),
+        "mlflow.source.name": Path(sys.argv[0]).stem,
+    }
     try:
         tags["commit"] = tags["mlflow.source.git.commit"] = _git("rev-parse", "HEAD")
         tags["dirty"] = str(bool(_git("status", "--porcelain", "--", *CODE))).lower()

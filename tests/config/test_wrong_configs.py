@@ -152,7 +152,12 @@ IN_CONF = [
         "lr: !!python/name:os.system",
         "optimizer.lr has the tag tag:yaml.org,2002:python/name:os.system, and only plain values",
     ),
-    (ADAMW, "lr:", "lr: ${oc.env:RATE}", "optimizer.lr reads the environment, and what it reads would end up in params.yaml, git and MLflow;"),
+    (
+        ADAMW,
+        "lr:",
+        "lr: ${oc.env:RATE}",
+        "optimizer.lr reads the environment, and what it reads would end up in params.yaml, git and MLflow;",
+    ),
     (ADAMW, "lr:", "lr: &a [*a]", "aliases or nesting that unfold to more than a config holds; write the values out"),
     (ADAMW, "lr:", "<<<<<<< ours", "conflict markers of a merge. params.yaml and conf.lock are generated: settle conf/ first, then"),
     ("conf/config.yaml", "  - model:", "  - model: vgg99", f"there is no conf/model/vgg99.yaml, but {MODELS}"),

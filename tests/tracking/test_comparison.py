@@ -26,7 +26,14 @@ from pipeline.tracking.store import Store
 from pipeline.tracking.tracked_runs import TrackedRun, find, latest, listed, with_curves
 
 PARAMS = {"optimizer.lr": "0.003", "seed": "0", "dataset.name": "digits", "training.monitor": "validation/loss"}
-TAGS = {"data_digest": "1896f06f5fb6", "commit": "78fae1b748d7", "dirty": "false", "torch": "2.13", "machine": "x86_64"}
+TAGS = {
+    "data_digest": "1896f06f5fb6",
+    "commit": "78fae1b748d7",
+    "dirty": "false",
+    "torch": "2.13",
+    "machine": "x86_64",
+    "device": "GenuineIntel AVX512",
+}
 START = int(datetime(2026, 5, 4, 12, 30).timestamp() * 1000)  # of every run below that says nothing else
 
 Curves = dict[str, list[float]]  # metric -> values of epochs 1, 2, …
@@ -298,13 +305,14 @@ def test_code_that_may_differ_is_told(changed: dict[str, str], sentence: str) ->
 
 def test_state_start_and_duration_are_shown(store: Store, told: Compare) -> None:
     train(store, "a")
-    train(store, "b", status="KILLED", tags={"dirty": "true", "machine": "arm64"})
+    train(store, "b", status="KILLED", tags={"dirty": "true", "machine": "arm64", "device": "Apple M2 DEFAULT"})
     said = told("a", "b")
     assert line(said, "state") == ["finished", "killed"]
     assert line(said, "started") == ["2026-05-04 12:30"] * 2
     assert line(said, "took") == ["0:01:23"] * 2
     assert line(said, "code") == ["78fae1b7", "78fae1b7 dirty"]
     assert line(said, "machine") == ["x86_64", "arm64"]
+    assert line(said, "device") == ["GenuineIntel AVX512", "Apple M2 DEFAULT"]
     assert "\ntorch" not in said
 
 

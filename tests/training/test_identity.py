@@ -1,16 +1,19 @@
 """Equal trainings have equal identities, and whatever decides a result changes it."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from pipeline.bundle import TRAINED_WITH
+from pipeline.command.deps import closure
 from pipeline.config.composition import parse, put
 from pipeline.config.schema import Config
 from pipeline.training.checkpoints import _differences, _key
-from pipeline.training.identity import code_digest, identity_of
+from pipeline.training.identity import code_digest, code_files, identity_of
+from tests.project import ROOT
 
 CHANGES = {
     "a layer": ("model.layers.conv.filters", 9),
@@ -70,19 +73,52 @@ def test_other_data_make_another_training(tree: dict) -> None:
     assert identity(tree, "d1") != identity(tree, "d2")
 
 
+def test_another_kind_of_device_makes_another_training(tree: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = identity(tree)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert identity(tree) != before
+
+
 def test_an_identity_is_made_of_plain_values_so_that_a_checkpoint_can_hold_it(tree: dict) -> None:
     found = identity(tree)
     assert json.loads(json.dumps(found)) == found
     assert type(found["torch"]) is str
 
 
-@pytest.mark.parametrize("place", ["pipeline/model/new.py", "pipeline/training/fit.py", "requirements.lock"])
-def test_changed_code_makes_another_training(place: str, tmp_path: Path) -> None:
-    for name in ("pipeline/model/cnn.py", "pipeline/training/fit.py", "requirements.lock", "pipeline/report.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("1")
-    before = code_digest(tmp_path)
-    (tmp_path / "pipeline/report.py").write_text("2")
-    assert code_digest(tmp_path) == before
-    (tmp_path / place).write_text("2")
-    assert code_digest(tmp_path) != before
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code, to be changed and changed back."""
+    root = tmp_path_factory.mktemp("code")
+    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "requirements.lock"):
+        shutil.copy(ROOT / name, root)
+    return root
+
+
+def changed(root: Path, place: str) -> bool:
+    """Tell whether a change of a file makes another training."""
+    before, path = code_digest(root), root / place
+    text = path.read_text() if path.exists() else None
+    path.write_text(f"{text or ''}# changed\n")
+    after = code_digest(root)
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    return after != before
+
+
+def test_the_code_is_what_the_stage_depends_on() -> None:
+    deps = {ROOT / dep for dep in closure(ROOT / "pipeline" / "stage" / "train.py", ROOT)}
+    models = set((ROOT / "pipeline" / "model").rglob("*.py"))
+    assert set(code_files(ROOT)) == {path for path in deps if path.is_file()} | models
+
+
+@pytest.mark.parametrize("place", ["pipeline/bundle.py", "pipeline/config/build.py", "pipeline/stage/train.py", "pipeline/model/new.py"])
+def test_changed_code_makes_another_training_wherever_the_stage_uses_it(place: str, code: Path) -> None:
+    assert changed(code, place)
+
+
+@pytest.mark.parametrize("place", ["pipeline/report.py", "pipeline/config/live.py", "pipeline/model/notes.md", "README.md"])
+def test_what_the_stage_does_not_use_leaves_it_the_same(place: str, code: Path) -> None:
+    assert not changed(code, place)
