@@ -1,5 +1,6 @@
 """The kinds of layers of a CNN written in YAML: a function for each, from the shape that comes in and its options to the layer."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -105,6 +106,9 @@ def batch_norm(shape: Shape) -> nn.Module:
 
 
 def group_norm(shape: Shape, groups: int) -> nn.Module:
+    """groups: parts of the maps, each normalised by its own mean and deviation."""
+    if math.prod(shape) == groups:
+        raise ValueError(f"normalises one value by itself in each of {groups} groups, which leaves nothing; give fewer groups")
     return nn.GroupNorm(groups, shape[0])
 
 

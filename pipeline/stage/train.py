@@ -28,6 +28,7 @@ def main(cfg: Config, places: Places) -> None:
     from pipeline.training.processor import set_up_processor
     from pipeline.training.ranks import Silent
     from pipeline.training.summary import summary_of
+    from pipeline.training.variance import require_variance
     from pipeline.weights.start import start_from_weights
 
     start = time.monotonic()
@@ -42,6 +43,7 @@ def main(cfg: Config, places: Places) -> None:
     network = make(side)
     for line in start_from_weights(cfg, network, manifest.classes, places.home):
         print(line)
+    require_variance(network, manifest, cfg.training)
     summary = summary_of(network, make, cfg.optimizer, manifest.channels, side)
     print(layer_table(summary, cfg.training.batch_size), flush=True)
     identity = identity_of(cfg, TRAINED_WITH, manifest.data_digest)

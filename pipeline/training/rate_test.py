@@ -17,6 +17,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.classifier import Classifier
 from pipeline.training.fit import classifier_of, train_batches, train_images, trainer_of
+from pipeline.training.variance import require_variance
 
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates; with batch norm gradient descent bears more than 1
 STEPS = 210  # 30 for each power of ten
@@ -48,12 +49,13 @@ class Ramp(Callback):
 def rate_test(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path) -> RateCurve:
     """Train `network` on the training images as configured, but with rising rates; it is spoilt then, and nothing is written.
 
-    Raises DivergedError where it comes apart before there is a curve."""
+    Raises DivergedError where it comes apart before there is a curve, ConfigError as `require_variance`."""
     cfg = deepcopy(cfg)
     cfg.scheduler = {"name": "constant", "_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0}
     cfg.training.epochs, cfg.training.budget = STEPS, None  # at least a step each
     cfg.training.devices = cfg.training.nodes = 1  # which batch_size stays the same for
     cfg.training.average, cfg.training.compile = None, False
+    require_variance(network, manifest, cfg.training)
     ramp = Ramp(cfg.optimizer["lr"])
     trainer = trainer_of(cfg, [ramp])
     with suppress(DivergedError):  # the classifier may see it first

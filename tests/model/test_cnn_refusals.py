@@ -56,6 +56,14 @@ OF_BLOCKS = [
             {"a": {"kind": "convv"}},
             r"layers\.a\.kind is 'convv', expected one of conv, relu, .*linear, against_zero, residual, parallel; did you mean conv\?",
         ),
+        (
+            {"pool": {"kind": "global_average_pool"}, "norm": {"kind": "group_norm", "groups": 3}},
+            r"layers\.norm: group_norm normalises one value by itself in each of 3 groups, which leaves nothing; give fewer groups",
+        ),
+        (
+            {"flat": {"kind": "linear", "units": 8}, "norm": {"kind": "group_norm", "groups": 8}},
+            r"layers\.norm: group_norm normalises one value by itself in each of 8 groups",
+        ),
         ({"a": {}}, r"layers\.a\.kind is None, expected one of conv, relu"),
         ({"a": {"kind": ["conv"]}}, r"layers\.a\.kind is \['conv'\], expected one of conv, relu"),
         ({"a": "relu"}, r"layers\.a is 'relu', expected a mapping such as {kind: relu}"),

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.config.build import build
+from pipeline.config.checks.forward import require_learning, scores_shape
 from pipeline.config.checks.shortcuts import without_compiler, without_first_values, without_torch
 from pipeline.config.composition import Tree, get, has, leaves
 from pipeline.config.errors import ConfigError
 from pipeline.config.order import spelled
+from pipeline.config.schema import Training
 
 LARGEST = 4096  # pixels: of resize.size in ranges.py
 MOST_EPOCHS = 10_000  # that a schedule is tried for
@@ -27,6 +29,9 @@ NETWORK = (
     "optimizer",
     "scheduler",
     "training.epochs",
+    "training.batch_size",
+    "training.accumulate",
+    "weights.freeze",
     "loss",
 )
 TRANSFORMS = ("augmentation.transforms", "resize.size", "training.input", "dataset.channels")
@@ -54,6 +59,8 @@ def try_training(params: Tree) -> None:
     from torch.optim.lr_scheduler import LRScheduler
 
     network, classes = _network(params)
+    if not params["weights"]["freeze"]:  # the training itself knows which layers those are, and says so before it begins
+        require_learning(network, params["dataset"]["channels"], _seen(params)[1], Training(**params["training"]))
     loss = build("loss", params["loss"], nn.Module)
     with _told("loss", params["loss"], "can't compare the scores of images with their classes"):
         scores = torch.zeros(classes + 1, classes)  # of a number of images that no mistaken loss can broadcast
@@ -135,29 +142,10 @@ def _network_of(params: Tree, size: int, classes: int) -> Any:
     with without_first_values():
         network = build("model", model, nn.Module, in_channels=channels, num_classes=classes, image_size=size)
     with _told("model", model, f"does not take images of {size}x{size} pixels and {channels} channels"):
-        shape = tuple(_scores_shape(network.eval(), channels, size))
+        shape = tuple(scores_shape(network.eval(), channels, size))
         if len(shape) != 2 or shape[1] != classes:
             raise ValueError(f"it makes {('images', *shape[1:])} of them, ('images', {classes}) is needed, a score for each class")
     return network
-
-
-def _scores_shape(network: Any, channels: int, size: int) -> Any:
-    """Return the shape of the scores of no image at all, which computes nothing. Raises ValueError naming the layer that refuses it."""
-    import torch
-
-    entered: list[str] = []
-    hooks = [layer.register_forward_pre_hook(lambda *_, name=name: entered.append(name)) for name, layer in network.named_modules() if name]
-    try:
-        with torch.no_grad():
-            try:
-                return network(torch.empty(0, channels, size, size)).shape
-            except Exception:  # some can't do with none: two images on the meta device, whose first use takes a second
-                return network.to("meta")(torch.empty(2, channels, size, size, device="meta")).shape
-    except Exception as error:
-        raise ValueError(f"{entered[-1]}: {error}" if entered else str(error)) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def try_transforms(params: Tree) -> None:
