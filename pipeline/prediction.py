@@ -8,6 +8,8 @@ import numpy as np
 
 from pipeline.answers import predicted
 from pipeline.bundle import Bundle
+from pipeline.dataset.names import shown
+from pipeline.dataset.reading import contents
 from pipeline.dataset.refused import Refused
 from pipeline.dataset.stored import stored
 
@@ -21,9 +23,11 @@ class Prediction:
     def row(self, classes: list[str]) -> list[str]:
         return [str(self.path), self.label, f"{max(self.probabilities):.6f}", *(f"{p:.6f}" for p in self.probabilities), ""]
 
-    def line(self, classes: list[str], width: int) -> str:
-        every = "  ".join(f"{name} {p:.3f}" for name, p in zip(classes, self.probabilities, strict=True))
-        return f"{self.path!s:<{width}}  {self.label}  {max(self.probabilities):.3f}   ({every})"
+    def line(self, classes: list[str], top: int) -> str:
+        """Return the answer with the probabilities of all classes in their order, or with the `top` largest where there are more."""
+        order = range(len(classes)) if len(classes) <= top else np.argsort(-np.array(self.probabilities), kind="stable")[:top]
+        several = "  ".join(f"{shown(classes[i])} {self.probabilities[i]:.3f}" for i in order)
+        return f"{shown(str(self.path))}  {shown(self.label)}  {max(self.probabilities):.3f}   ({several})"
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,13 @@ class Unreadable:
     def row(self, classes: list[str]) -> list[str]:
         return [str(self.path), "", "", *("" for _ in classes), self.reason]
 
-    def line(self, classes: list[str], width: int) -> str:
-        return f"{self.path!s:<{width}}  not read: {self.reason}"
+    def line(self, classes: list[str], top: int) -> str:
+        return f"{shown(str(self.path))}  not read: {self.reason}"
+
+
+def header(classes: list[str]) -> list[str]:
+    """Return the names of a row's columns; those of classes can't be taken for others, whatever the classes are called."""
+    return ["path", "class", "probability", *(f"p({name})" for name in classes), "reason"]
 
 
 def predict(bundle: Bundle, paths: list[Path], batch: int, views: str) -> Iterator[Prediction | Unreadable]:
@@ -49,7 +58,7 @@ def _predict_batch(bundle: Bundle, paths: list[Path], views: str) -> Iterator[Pr
     images, reasons = {}, {}
     for path in paths:
         try:
-            images[path], _ = stored(path.read_bytes(), manifest.channels, how, manifest.size, manifest.method)  # (size, size, C)
+            images[path], _ = stored(contents(path), manifest.channels, how, manifest.size, manifest.method)  # (size, size, C)
         except Refused as reason:
             reasons[path] = str(reason)
     probabilities = {}

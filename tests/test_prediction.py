@@ -9,7 +9,8 @@ from PIL import Image
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError
 from pipeline.dataset.square import fit
-from pipeline.prediction import Prediction, Unreadable, predict
+from pipeline.prediction import Prediction, Unreadable, header, predict
+from tests.dataset.test_unreadable import UNREADABLE
 from tests.samples import CLASSES, encoded
 
 
@@ -98,13 +99,50 @@ def test_of_no_files_there_are_no_answers(bundle: Bundle) -> None:
     assert list(predict(bundle, [], 4, "plain")) == []
 
 
+def test_one_photo_that_cannot_be_read_has_its_answer_and_the_others_theirs(bundle: Bundle, photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    for name, (make, _) in UNREADABLE.items():
+        make(tmp_path / "odd" / name)
+    odd = [tmp_path / "odd" / name for name in UNREADABLE] + [tmp_path / "gone.jpg", tmp_path / "odd"]
+    mixed = [path for both in zip(odd, photos[-len(odd) :], strict=True) for path in both]
+    reasons = [why for _, why in UNREADABLE.values()] + ["it can't be read: there is no such file", "it is a folder, not a file"]
+    answers = list(predict(bundle, mixed, 3, "plain"))
+    assert [answer.path for answer in answers] == mixed
+    assert [answer.reason for answer in answers[::2] if isinstance(answer, Unreadable)] == reasons
+    alone = {answer.path: answer for answer in predict(bundle, photos, 3, "plain")}
+    for answer in answers[1::2]:
+        expected = alone[answer.path]
+        if isinstance(answer, Prediction) and isinstance(expected, Prediction):
+            np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-6)
+        else:
+            assert answer == expected
+
+
 def test_answers_are_rows_of_one_table() -> None:
     read, unread = Prediction(Path("a.jpg"), "b", [0.25, 0.75]), Unreadable(Path("x"), "not an image")
+    assert header(["a", "b"]) == ["path", "class", "probability", "p(a)", "p(b)", "reason"]
     assert read.row(["a", "b"]) == ["a.jpg", "b", "0.750000", "0.250000", "0.750000", ""]
     assert unread.row(["a", "b"]) == ["x", "", "", "", "", "not an image"]
 
 
+def test_classes_may_be_called_as_the_other_columns_are() -> None:
+    names = ["class", "path", "probability", "reason", "p(path)"]
+    assert len(set(header(names))) == 4 + len(names)
+
+
 def test_answers_are_lines_for_people() -> None:
     read, unread = Prediction(Path("a.jpg"), "b", [0.25, 0.75]), Unreadable(Path("x"), "not an image")
-    assert read.line(["a", "b"], 6) == "a.jpg   b  0.750   (a 0.250  b 0.750)"
-    assert unread.line(["a", "b"], 6) == "x       not read: not an image"
+    assert read.line(["a", "b"], 10) == "a.jpg  b  0.750   (a 0.250  b 0.750)"
+    assert unread.line(["a", "b"], 10) == "x  not read: not an image"
+
+
+def test_of_many_classes_a_line_has_the_most_probable() -> None:
+    read = Prediction(Path("a.jpg"), "c2", [0.1, 0.2, 0.4, 0.3])
+    assert read.line(["c0", "c1", "c2", "c3"], 3) == "a.jpg  c2  0.400   (c2 0.400  c3 0.300  c1 0.200)"
+    assert read.line(["c0", "c1", "c2", "c3"], 4).endswith("(c0 0.100  c1 0.200  c2 0.400  c3 0.300)")
+
+
+def test_a_line_stays_a_line_whatever_the_names_are() -> None:
+    read = Prediction(Path("odd\n\x1b[31m.jpg"), "a\tb\u202e", [1.0])
+    assert read.line(["a\tb\u202e"], 10) == r"odd\n\x1b[31m.jpg  a\tb\u202e  1.000   (a\tb\u202e 1.000)"
+    assert Unreadable(Path("\udcff"), "why").line([], 10) == r"\udcff  not read: why"

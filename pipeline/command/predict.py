@@ -1,4 +1,4 @@
-"""Name what is on photos: python -m pipeline.command.predict PATH… [--bundle FOLDER] [--views plain] [--csv]"""
+"""Name what is on photos: python -m pipeline.command.predict PATH… [--bundle FOLDER] [--views plain] [--top K] [--csv]"""
 
 import argparse
 import csv
@@ -12,8 +12,10 @@ from pipeline.config.entry import run_command
 from pipeline.config.errors import DataError
 from pipeline.config.places import OUTS, WORKSPACE
 from pipeline.dataset.files import visible_files
+from pipeline.dataset.names import shown
 
 BATCH = 64  # photos in memory at once
+TOP = 10  # classes: what a line of a terminal holds
 
 
 def main() -> None:
@@ -24,24 +26,31 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names from old archives may be no UTF-8
     from pipeline.bundle import Bundle
-    from pipeline.prediction import Prediction, predict
+    from pipeline.prediction import Prediction, header, predict
 
     paths = list(photos(arguments.path))
     bundle = Bundle.read(arguments.bundle)
     classes = bundle.manifest.classes
-    width = max(map(len, map(str, paths)), default=0)
     table = csv.writer(sys.stdout)
     if arguments.csv:
-        table.writerow(["path", "class", "probability", *classes, "reason"])
+        table.writerow(header(classes))
     readable = 0
     for found in predict(bundle, paths, BATCH, arguments.views):
         readable += isinstance(found, Prediction)
         if arguments.csv:
             table.writerow(found.row(classes))
         else:
-            print(found.line(classes, width))
+            print(found.line(classes, arguments.top))
     if not readable:
-        raise DataError(f"none of {len(paths)} files is a readable image")
+        raise DataError(
+            f"none of {len(paths)} files is a readable image" if len(paths) > 1 else f"{shown(str(paths[0]))} is no readable image"
+        )
+
+
+def positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def parse() -> argparse.Namespace:
@@ -49,22 +58,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("path", nargs="+", type=Path, help="photos, or folders of photos")
     parser.add_argument("--bundle", type=Path, default=WORKSPACE / OUTS["bundle"], help="folder of a trained network (default: bundle/)")
     parser.add_argument("--views", choices=VIEWS, default=PLAIN, help="of each photo, whose scores are averaged (default: plain)")
-    parser.add_argument("--csv", action="store_true", help="a table for other programs: path, class, probability, all probabilities")
+    parser.add_argument("--top", type=positive, default=TOP, help=f"most probable classes in a line, where there are more (default: {TOP})")
+    parser.add_argument(
+        "--csv", action="store_true", help="a table for other programs: path, class, probability, that of each class, reason"
+    )
     return parser.parse_args()
 
 
 def photos(paths: list[Path]) -> Iterator[Path]:
-    """Yield files as given and the files below folders, hidden ones excepted; raise DataError for what does not exist."""
+    """Yield files as given, whether they can be read or not, and the files below folders, hidden ones excepted; or a folder without any."""
     for path in paths:
-        if not path.exists():
-            raise DataError(f"{path} does not exist")
-        if path.is_dir():
-            found = visible_files(path)
-            if not found:
-                raise DataError(f"the folder {path} holds no files")
-            yield from found
-        else:
-            yield path
+        yield from (visible_files(path) if path.is_dir() else []) or [path]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from pipeline.config.errors import DataError
 from pipeline.config.schema import Config, Decode
 from pipeline.dataset.files import sha256
 from pipeline.dataset.items import Item
-from pipeline.dataset.prepared import RECORD, load, prepare
+from pipeline.dataset.prepared import RECORD, Loaded, load, prepare
 from pipeline.dataset.progress import IMAGES, Progress
 
 CHUNK = 64  # images: the most that a kill loses per process
@@ -132,18 +132,18 @@ def _end_with(main: int) -> None:
 def make_chunk(items: list[Item], settings: Settings, folder: Path) -> Path:
     """Return the file of the chunk of these images, made if it is not there."""
     loaded = [load(item) for item in items]
-    named = json.dumps([[digest, not item.label, item.why] for (digest, _), item in zip(loaded, items, strict=True)])
+    named = json.dumps([[read.sha256, read.why, not item.label, item.why] for read, item in zip(loaded, items, strict=True)])
     path = folder / f"{hashlib.sha256(named.encode()).hexdigest()}.npz"
     if not path.exists():
         _prepared(items, loaded, settings).write(path)
     return path
 
 
-def _prepared(items: list[Item], loaded: list[tuple[str, bytes | None]], settings: Settings) -> Chunk:
+def _prepared(items: list[Item], loaded: list[Loaded], settings: Settings) -> Chunk:
     records, reasons = np.zeros(len(items), RECORD), [""] * len(items)
     pixels = []
-    for i, (item, (digest, data)) in enumerate(zip(items, loaded, strict=True)):
-        records[i], found = prepare(item, digest, data, settings.decode, settings.channels, settings.size, settings.method)
+    for i, (item, read) in enumerate(zip(items, loaded, strict=True)):
+        records[i], found = prepare(item, read, settings.decode, settings.channels, settings.size, settings.method)
         if isinstance(found, str):
             reasons[i] = found
         else:

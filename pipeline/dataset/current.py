@@ -4,7 +4,9 @@ import csv
 from pathlib import Path
 
 from pipeline.config.errors import DataError
-from pipeline.dataset.files import sha256, visible_files
+from pipeline.dataset.files import visible_files
+from pipeline.dataset.reading import digest
+from pipeline.dataset.refused import Refused
 
 
 def require_current(folder: Path, prepared: Path) -> None:
@@ -15,7 +17,7 @@ def require_current(folder: Path, prepared: Path) -> None:
     added, removed = found.keys() - listed.keys(), listed.keys() - found.keys()
     made = (prepared / "manifest.json").stat().st_mtime
     touched = [name for name in found.keys() & listed.keys() if last_change(found[name]) > made]
-    changed = [name for name in touched if sha256(found[name]) != listed[name]]
+    changed = [name for name in touched if _digest(found[name]) != listed[name]]
     if added or removed or changed:
         raise DataError(
             f"the photos have changed since they were prepared: {len(added)} added, {len(changed)} changed, {len(removed)} removed. "
@@ -28,7 +30,18 @@ def _as_listed(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
+def _digest(path: Path) -> str:
+    """Return a photo's sha256 as images.csv has it, where one that can't be read has none."""
+    try:
+        return digest(path)
+    except Refused:
+        return ""
+
+
 def last_change(path: Path) -> float:
     """Return when the bytes or the name last changed: a restored file keeps the time of its bytes."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # a link that leads nowhere
+        status = path.lstat()
     return max(status.st_mtime, status.st_ctime)

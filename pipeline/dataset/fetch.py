@@ -12,6 +12,7 @@ from filelock import FileLock
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config, Fetch, SourceFile
 from pipeline.dataset.files import is_hidden, sha256, visible_files
+from pipeline.dataset.reading import can_be_read
 from pipeline.dataset.source.download import download, part_of, size_of
 from pipeline.dataset.source.space import gigabytes, require_space
 from pipeline.dataset.source.unpack import folder_of, intact, unpack
@@ -96,13 +97,16 @@ def link_folder(folder: Path, raw: Path, shown: str) -> int:
 
 
 def link(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system can't."""
+    """Hard-link a file, or copy it where the file system can't; what can't be read is linked to, and refused when it is looked at."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(source.resolve(), target)
-    except OSError:
-        shutil.copy2(source, target)
+    except (OSError, RuntimeError):  # a link that leads to itself
+        if can_be_read(source):
+            shutil.copy2(source, target)
+        else:
+            target.symlink_to(source.absolute())
 
 
 def _require_inside(name: str) -> None:

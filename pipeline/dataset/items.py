@@ -10,9 +10,12 @@ from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.embedded import Embedded
 from pipeline.dataset.files import names_below
+from pipeline.dataset.reading import contents
 
 ALL = "all"  # the part of images that no official split claims
 NO_CLASS = ""  # the label of what is listed, but not used
+NOT_TAKEN = "is not in dataset.take"  # why an image of another class is not used
+PHOTOS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # how the names of photos end
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class File:
         return self.folder / self.name
 
     def read_bytes(self) -> bytes:
-        return self.path().read_bytes()
+        """Raises Refused where it can't be read."""
+        return contents(self.path())
 
 
 @dataclass(frozen=True, slots=True)

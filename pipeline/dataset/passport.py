@@ -18,7 +18,9 @@ from pipeline.dataset.choice import doubt
 from pipeline.dataset.decode import decode
 from pipeline.dataset.items import Item
 from pipeline.dataset.manifest import SPLITS, Manifest
+from pipeline.dataset.names import first_of
 from pipeline.dataset.placement import Placement
+from pipeline.dataset.refused import Refused
 from pipeline.dataset.remains import remains
 
 IMBALANCE = 10  # largest class over smallest, from which on it is told
@@ -82,8 +84,17 @@ def notes(cfg: Config, manifest: Manifest, placement: Placement) -> Iterator[str
         yield f"{len(placement.across)} pairs of twins stand in two splits: the network is tested on pictures that it has seen"
     if len(placement.refused):
         yield f"{len(placement.refused)} files could not be used"
+    if placement.stray:
+        yield stray(placement)
     if uncertain := doubt(manifest):
         yield uncertain
+
+
+def stray(placement: Placement) -> str:
+    """Return which photos are in no class, and why."""
+    found = placement.stray
+    are = "photo is in no class and was" if len(found) == 1 else "photos are in no class and were"
+    return f"{len(found):,} {are} left out ({found[0].why}): {first_of([item.path for item in found])}"
 
 
 def _shares(cfg: Config, manifest: Manifest) -> Iterator[tuple[str, str, str]]:
@@ -128,8 +139,15 @@ def _sizes(placement: Placement) -> list[tuple[str, int, int]]:
 
 def _refused(placement: Placement, i: int) -> Shown:
     item = placement.items[i]
-    rest = None if isinstance(item.content, np.ndarray) else remains(item.content.read_bytes(), THUMBNAIL)
-    return Shown(uri(rest) if rest else None, [item.path, placement.reason(i)])
+    return Shown(_remains(item), [item.path, placement.reason(i)])
+
+
+def _remains(item: Item) -> str | None:
+    try:
+        rest = None if isinstance(item.content, np.ndarray) else remains(item.content.read_bytes(), THUMBNAIL)
+    except Refused:
+        return None
+    return uri(rest) if rest else None
 
 
 def _both(placement: Placement, pair: np.void, cfg: Config) -> tuple[str, list[Shown]]:
@@ -140,15 +158,18 @@ def _both(placement: Placement, pair: np.void, cfg: Config) -> tuple[str, list[S
 def _one(placement: Placement, i: int, cfg: Config) -> Shown:
     item = placement.items[i]
     place = placement.drawn_name(i) + (", left out" if placement.status(i) == "left out" else "")
-    return Shown(uri(_thumbnail(item, cfg)), [item.path, f"{item.label} · {place}"])
+    return Shown(_thumbnail(item, cfg), [item.path, f"{item.label} · {place}"])
 
 
-def _thumbnail(item: Item, cfg: Config) -> Image.Image:
+def _thumbnail(item: Item, cfg: Config) -> str | None:
     if isinstance(item.content, np.ndarray):
-        return Image.fromarray(item.content)
-    picture = Image.fromarray(decode(item.content.read_bytes(), cfg.dataset.channels, cfg.decode, THUMBNAIL).pixels.squeeze())
+        return uri(Image.fromarray(item.content))
+    try:
+        picture = Image.fromarray(decode(item.content.read_bytes(), cfg.dataset.channels, cfg.decode, THUMBNAIL).pixels.squeeze())
+    except Refused:  # it has gone since
+        return None
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return picture
+    return uri(picture)
 
 
 def uri(picture: Image.Image) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.audit import NONE, find_twins
-from pipeline.dataset.items import ALL, NO_CLASS, Item
+from pipeline.dataset.items import ALL, NO_CLASS, NOT_TAKEN, PHOTOS, Item
 from pipeline.dataset.manifest import SPLITS
 from pipeline.dataset.split import draw
 
@@ -61,6 +61,12 @@ class Placement:
     def refused(self) -> list[int]:
         """Images of a class that can't be used."""
         return [i for i in np.flatnonzero(~self.records["used"]).tolist() if self.items[i].label != NO_CLASS]
+
+    @cached_property
+    def stray(self) -> list[Item]:
+        """Photos that are in no class, by their names, but for those of classes that are not taken."""
+        classless = (item for item in self.items if item.label == NO_CLASS and not item.why.endswith(NOT_TAKEN))
+        return [item for item in classless if item.path.lower().endswith(PHOTOS)]
 
     @cached_property
     def conflicts(self) -> NDArray[np.void]:

@@ -1,15 +1,17 @@
 """One source image, decoded and resized: a record of fixed size (350 bytes), and its pixels."""
 
 import hashlib
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.schema import Decode
-from pipeline.dataset import files
-from pipeline.dataset.decode import Decoded, Refused
+from pipeline.dataset.decode import Decoded
 from pipeline.dataset.items import NO_CLASS, File, Item
+from pipeline.dataset.reading import digest, size_of
+from pipeline.dataset.refused import Refused
 from pipeline.dataset.square import fit, scaled
 from pipeline.dataset.stored import stored
 
@@ -30,29 +32,38 @@ RECORD = np.dtype(
 )
 
 
-def load(item: Item) -> tuple[str, bytes | None]:
-    """Return the sha256 of what the item's pixels are made of, and its bytes where they are few enough to keep for the decoder."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An item as it was read."""
+
+    sha256: str = ""  # of what its pixels are made of; empty where that can't be read
+    data: bytes | None = None  # its file's bytes, where they are few enough to keep for the decoder
+    why: str = ""  # it can't be read
+
+
+def load(item: Item) -> Loaded:
     content = item.content
     if isinstance(content, np.ndarray):
-        return hashlib.sha256(content.tobytes()).hexdigest(), None
-    if isinstance(content, File) and content.path().stat().st_size > FEW_BYTES:
-        return files.sha256(content.path()), None  # never whole in memory: a table of all images is listed too
-    data = content.read_bytes()
-    return hashlib.sha256(data).hexdigest(), data if len(data) <= FEW_BYTES else None
+        return Loaded(hashlib.sha256(content.tobytes()).hexdigest())
+    try:
+        if isinstance(content, File) and size_of(content.path()) > FEW_BYTES:
+            return Loaded(digest(content.path()))  # never whole in memory: a table of all images is listed too
+        data = content.read_bytes()
+    except Refused as reason:
+        return Loaded(why=str(reason))
+    return Loaded(hashlib.sha256(data).hexdigest(), data if len(data) <= FEW_BYTES else None)
 
 
 def prepare(
-    item: Item, sha256: str, data: bytes | None, how: Decode, channels: int, size: int, method: str
+    item: Item, loaded: Loaded, how: Decode, channels: int, size: int, method: str
 ) -> tuple[NDArray[np.void], NDArray[np.uint8] | str]:
-    """Return the record () of one image, and its pixels (size, size, channels) or the reason why it can't be used.
-
-    sha256, data: what `load` gave."""
+    """Return the record () of one image, and its pixels (size, size, channels) or the reason why it can't be used."""
     record = np.zeros((), RECORD)
-    record["sha256"] = sha256.encode()
-    if item.label == NO_CLASS:
-        return record, item.why
+    record["sha256"] = loaded.sha256.encode()
+    if item.label == NO_CLASS or loaded.why:
+        return record, item.why or loaded.why
     try:
-        image, found = _stored(item, data, how, channels, size, method)
+        image, found = _stored(item, loaded.data, how, channels, size, method)
     except Refused as reason:
         return record, str(reason)
     record["used"], record["signature"], record["tint"] = True, signature(image), tint(image)

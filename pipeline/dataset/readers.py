@@ -15,7 +15,8 @@ from pipeline.dataset.formats.folder import folder
 from pipeline.dataset.formats.idx import idx
 from pipeline.dataset.formats.parquet import parquet
 from pipeline.dataset.formats.table import table
-from pipeline.dataset.items import ALL, NO_CLASS, Item
+from pipeline.dataset.items import ALL, NO_CLASS, NOT_TAKEN, Item
+from pipeline.dataset.names import first_of
 
 __all__ = ["ALL", "NO_CLASS", "READERS", "Embedded", "Item", "read"]
 
@@ -57,7 +58,7 @@ def _taken(items: list[Item], take: dict[str, str]) -> list[Item]:
 def _taken_as(item: Item, take: dict[str, str]) -> Item:
     if item.label == NO_CLASS or item.label in take:
         return replace(item, label=take.get(item.label, NO_CLASS))
-    return replace(item, label=NO_CLASS, why=f"class {item.label} is not in dataset.take")
+    return replace(item, label=NO_CLASS, why=f"class {item.label} {NOT_TAKEN}")
 
 
 def _require_classes(found: set[str], classes: list[str] | None) -> None:
@@ -66,6 +67,4 @@ def _require_classes(found: set[str], classes: list[str] | None) -> None:
 
 
 def _some(names: Iterable[str]) -> str:
-    """Return names for a message, the first of many."""
-    ordered = sorted(names)
-    return ", ".join(ordered[:MOST]) + (f" and {len(ordered) - MOST} more" if len(ordered) > MOST else "")
+    return first_of(sorted(names), MOST)

@@ -15,8 +15,9 @@ from pipeline.dataset.contact_sheet import contact_sheet
 from pipeline.dataset.enough import require_images
 from pipeline.dataset.image_table import write_tables
 from pipeline.dataset.manifest import SPLITS, Manifest, made_from
+from pipeline.dataset.names import shown
 from pipeline.dataset.pack import Pack
-from pipeline.dataset.passport import write_passport
+from pipeline.dataset.passport import stray, write_passport
 from pipeline.dataset.placement import Placement, place
 from pipeline.dataset.readers import NO_CLASS, read
 
@@ -31,6 +32,8 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
     with chunks(items, Settings.of(cfg), scratch) as files:
         placement = place(items, *records_of(files, len(items)), cfg)
         write_tables(prepared, placement)  # before any refusal, for which they give the reasons
+        if placement.stray:
+            print(stray(placement), flush=True)
         refuse_bad(placement, cfg.resize)
         counts = count(placement, classes)
         require_images(placement, counts, cfg.dataset.split)
@@ -63,7 +66,7 @@ def refuse_bad(placement: Placement, resize: Resize) -> None:
     refused, total = placement.refused, len(placement.items)
     limit = 0 if resize.on_bad == "stop" else resize.max_refused
     if total and len(refused) / total > limit:
-        first = f"{placement.items[refused[0]].path}: {placement.reason(refused[0])}"
+        first = f"{shown(placement.items[refused[0]].path)}: {placement.reason(refused[0])}"
         allowed = "resize.on_bad=stop" if resize.on_bad == "stop" else f"resize.max_refused={resize.max_refused}"
         raise DataError(
             f"{len(refused)} of {total} files can't be used, more than {allowed} allows; the first is {first}. "

@@ -13,7 +13,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset import chunks as module
 from pipeline.dataset.items import File
 from pipeline.dataset.manifest import Manifest
-from pipeline.dataset.prepared import prepare
+from pipeline.dataset.prepared import Loaded, prepare
 from pipeline.dataset.readers import ALL, Item
 from pipeline.dataset.resize import resize
 from tests.samples import colour, encoded, write_idx_split
@@ -101,7 +101,7 @@ def test_rows_and_packed_images_stand_in_the_same_order(raw: Path, photos: Confi
         assert [row["class"] for row in rows] == [["cat", "dog"][label] for label in labels]
         for row, image in zip(rows, images, strict=True):
             np.testing.assert_array_equal(
-                prepare(Item("", "cat", ALL, File(raw, row["path"])), "", None, photos.decode, 3, 8, "stretch")[1], image
+                prepare(Item("", "cat", ALL, File(raw, row["path"])), Loaded(), photos.decode, 3, 8, "stretch")[1], image
             )
 
 

@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import random
+import re
 import stat
 import struct
 import tarfile
@@ -117,11 +118,14 @@ def test_several_compressed_streams_in_one_file_are_one(kind: str, how: Fetch, t
     assert unpacked(PRESSED[kind](b"one") + PRESSED[kind](b"two"), how, tmp_path, f"a.{kind}") == {"a": b"onetwo"}
 
 
-def test_a_tar_of_the_folder_itself_and_folders_without_files_are_fine(how: Fetch, tmp_path: Path) -> None:
-    folders = [tarfile.TarInfo(name) for name in (".", "./cat", "./empty/")]
+def test_a_tar_of_the_folder_itself_is_fine_and_folders_without_files_are_told(
+    how: Fetch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tarfile.TarInfo(name) for name in (".", "./cat", "./empty/", "./.hidden/")]
     for folder in folders:
         folder.type = tarfile.DIRTYPE
     assert unpacked(tar_bytes({"./cat/1.jpg": b"1"}, *folders), how, tmp_path) == {"cat/1.jpg": b"1"}
+    assert re.search(r"\w+ holds folders without files, which are left out: empty\n", capsys.readouterr().out)
 
 
 NAMES = {

@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Fetch
 from pipeline.dataset.files import is_hidden, sha256
+from pipeline.dataset.names import first_of
 from pipeline.dataset.progress import BYTES, Progress
 from pipeline.dataset.source.archive import FILE, FOLDER, Entry, announced, entries
 from pipeline.dataset.source.budget import Budget
@@ -59,31 +60,33 @@ def _write_all(archive: Path, fresh: Path, how: Fetch) -> None:
     promised = announced(archive)
     require_space(archive.parent, promised or archive.stat().st_size, f"what {archive.name} holds")
     budget = Budget(how, archive.stat().st_size, Progress(f"unpacking {archive.name}", promised, BYTES, how.progress))
-    listing = _write_files(entries(archive), fresh / "files", budget)
+    listing, folders = _write_files(entries(archive), fresh / "files", budget)
     if not listing:
         raise DataError("it holds no files but hidden ones")
+    if empty := folders - {str(above) for name in listing for above in PurePosixPath(name).parents}:
+        print(f"{archive.name} holds folders without files, which are left out: {first_of(sorted(empty))}", flush=True)
     with (fresh / LISTING).open("w") as stream:
         json.dump(listing, stream)
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _write_files(found: Iterable[Entry], folder: Path, budget: Budget) -> dict[str, str]:
-    """Write the files; return each one's sha256 by its name."""
-    taken, listing = Taken(), {}
+def _write_files(found: Iterable[Entry], folder: Path, budget: Budget) -> tuple[dict[str, str], set[str]]:
+    """Write the files; return each one's sha256 by its name, and the folders that are no hidden ones."""
+    taken, listing, folders = Taken(), dict[str, str](), set[str]()
     for entry in found:
         place = place_of(entry.name, budget.how.max_depth)
         budget.spend(files=1)
-        if entry.kind == FOLDER:
-            continue
         if is_hidden(place):
             _pass_over(entry, budget)
+        elif entry.kind == FOLDER:
+            folders.add(str(place))
         elif entry.kind != FILE:
             raise DataError(f"the entry {shown(entry.name)} is {entry.kind}, and only files are unpacked")
         else:
             taken.take(place)
             listing[str(place)] = _write(entry, folder / place, budget)
-    return listing
+    return listing, folders
 
 
 def _pass_over(entry: Entry, budget: Budget) -> None:

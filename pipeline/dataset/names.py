@@ -1,0 +1,37 @@
+"""Names as people give them to classes and files: how they are shown where a line is a line."""
+
+import unicodedata
+from collections.abc import Sequence
+
+MOST = 5  # names that a message lists
+LONGEST = 80  # characters of a name that a message shows
+
+# What is no character to see but breaks or turns the line: Unicode's controls, surrogates (bytes that are no UTF-8) and separators
+# of lines, and the marks that reverse what follows, by which one name can look like another (Unicode Standard Annex 9).
+BREAKING = ("Cc", "Cs", "Zl", "Zp")
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def shown(name: str) -> str:
+    """Return a name on one line, with what would break or turn the line escaped as Python does, and cut where it is very long."""
+    plain = "".join(_escaped(character) if _is_breaking(character) else character for character in name)
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
+
+
+def first_of(names: Sequence[str], most: int = MOST) -> str:
+    """Return names for a message, the first of many."""
+    listed = ", ".join(map(shown, names[:most]))
+    return listed if len(names) <= most else f"{listed} and {len(names) - most:,} more"
+
+
+def escaped(name: str) -> str:
+    """Return a name in ASCII, by which names can be told apart that look alike."""
+    return "".join(character if character.isascii() and not _is_breaking(character) else _escaped(character) for character in name)
+
+
+def _is_breaking(character: str) -> bool:
+    return character in TURNING or unicodedata.category(character) in BREAKING
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,0 +1,69 @@
+"""python -m pipeline.command.predict: an answer a photo, one that can't be read among them; an error only where none can."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.command.predict import main
+from pipeline.config.errors import DataError
+from tests.samples import CLASSES
+from tests.test_prediction import photos
+
+__all__ = ["photos"]
+
+
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> list[str]:
+    monkeypatch.setattr("sys.argv", ["predict", *map(str, arguments)])
+    main()
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_pipe_a_broken_link_and_a_name_that_is_not_there_stop_no_other(
+    written_bundle: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to("nowhere")
+    (tmp_path / "folder").mkdir()
+    lines = said(monkeypatch, capsys, "--bundle", written_bundle, tmp_path / "gone.jpg", tmp_path, tmp_path / "folder")
+    assert len(lines) == 1 + len(photos) + 2 + 1
+    assert f"{tmp_path}/gone.jpg  not read: it can't be read: there is no such file" in lines
+    assert f"{tmp_path}/pipe.jpg  not read: it is a pipe, not a file" in lines
+    assert f"{tmp_path}/link.jpg  not read: it can't be read: its link leads to no file" in lines
+    assert f"{tmp_path}/folder  not read: it is a folder, not a file" in lines
+    assert sum(" not read: " not in line for line in lines) == 6
+
+
+def test_where_none_can_be_read_each_has_its_line_and_it_is_an_error(
+    written_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="none of 2 files is a readable image") as error:
+        said(monkeypatch, capsys, "--bundle", written_bundle, tmp_path / "gone.jpg", tmp_path / "pipe.jpg")
+    assert error.value.exit_code == 65
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    with pytest.raises(DataError, match=r"gone.jpg is no readable image"):
+        said(monkeypatch, capsys, "--bundle", written_bundle, tmp_path / "gone.jpg")
+
+
+def test_the_table_has_a_column_for_each_class_and_a_row_for_each_file(
+    written_bundle: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = list(csv.DictReader(said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", *photos)))
+    assert list(rows[0]) == ["path", "class", "probability", *(f"p({name})" for name in CLASSES), "reason"]
+    assert [row["path"] for row in rows] == [str(path) for path in photos]
+    for row in rows:
+        assert bool(row["reason"]) != bool(row["class"])
+        assert not row["class"] or row["probability"] == row[f"p({row['class']})"]
+
+
+def test_top_limits_the_classes_of_a_line(
+    written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [line] = said(monkeypatch, capsys, "--bundle", written_bundle, "--top", "1", photos[0])
+    assert sum(name in line.partition("(")[2] for name in CLASSES) == 1
+    for wrong in ("0", "-1", "two"):
+        with pytest.raises(SystemExit):
+            said(monkeypatch, capsys, "--bundle", written_bundle, "--top", wrong, photos[0])
+        assert f"--top: '{wrong}' is not a whole number from 1 on" in capsys.readouterr().err.replace("argument ", "")
