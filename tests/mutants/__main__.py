@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def main() -> None:
         copies = processes.SimpleQueue()
         for job in range(arguments.jobs):
             copies.put(copied(Path(folder) / str(job)))
-        with processes.Pool(arguments.jobs, take_copy, [copies]) as pool:
-            refuse_failing_tests(pool.imap(passes, sorted({mutant.tests for mutant in chosen})))
-            killed = dict(zip(chosen, with_progress(chosen, pool.imap(kills, chosen)), strict=True))
+        with ProcessPoolExecutor(arguments.jobs, processes, take_copy, (copies,)) as pool:
+            refuse_failing_tests(pool.map(failure_of, sorted({mutant.tests for mutant in chosen})))
+            killed = dict(zip(chosen, with_progress(chosen, pool.map(kills, chosen)), strict=True))
     sys.exit(report(chosen, killed))
 
 
@@ -69,11 +70,11 @@ def take_copy(copies: "multiprocessing.SimpleQueue[Path]") -> None:
     os.chdir(copies.get())
 
 
-def refuse_failing_tests(results: Iterable[tuple[tuple[str, ...], int]]) -> None:
+def refuse_failing_tests(results: Iterable[tuple[tuple[str, ...], str]]) -> None:
     """Stop where a test fails on the sound code: it would prove nothing."""
-    for tests, code in results:
-        if code != PASSED:
-            sys.exit(f"{' '.join(tests)}: exit code {code} on the sound code, expected 0; mend the tests or the catalog first")
+    for tests, failure in results:
+        if failure:
+            sys.exit(f"{failure}\n{' '.join(tests)} fails on the sound code; mend the tests or the catalog first")
 
 
 def with_progress(mutants: list[Mutant], results: Iterable[bool]) -> Iterator[bool]:
@@ -86,8 +87,13 @@ def with_progress(mutants: list[Mutant], results: Iterable[bool]) -> Iterator[bo
         yield is_killed
 
 
-def passes(tests: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
-    return tests, pytest_here(tests)
+def failure_of(tests: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Return the tests and what pytest says of them; nothing where they pass."""
+    return tests, "" if pytest_here(tests) == PASSED else log_of(Path.cwd()).read_text()
+
+
+def log_of(copy: Path) -> Path:
+    return copy.with_name(f"{copy.name}.log")
 
 
 def kills(mutant: Mutant) -> bool:
@@ -127,9 +133,9 @@ def _be_pytest(tests: tuple[str, ...]) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("pipeline", "tests")]:
         del sys.modules[name]
     sys.path[:] = [str(folder), *(place for place in sys.path if Path(place).resolve() not in (ROOT, folder))]
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for stream in (1, 2):
+        os.dup2(os.open(log_of(folder), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     import pytest
 
     preloaded = "ignore::pytest.PytestAssertRewriteWarning"

@@ -1,5 +1,6 @@
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pipeline.config.schema import Config, Training
 from pipeline.dataset.manifest import Manifest
 from pipeline.model.blocks import CappedConv2d
 from pipeline.training.average import Average
-from pipeline.training.classifier import Classifier
+from pipeline.training.classifier import Classifier, seeds_of_draws
 from pipeline.training.mixing import Mixing
 
 pytestmark = pytest.mark.filterwarnings(
@@ -52,10 +53,25 @@ def batch(count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, 256, (count, 8, 8, 1), dtype=torch.uint8), torch.arange(count) % 3
 
 
+class Kept(Callback):
+    """Keeps something of each epoch's end."""
+
+    def __init__(self, what: Callable[[Classifier], Any]) -> None:
+        self.what = what
+        self.seen: list[Any] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.seen.append(self.what(module))
+
+
 def trained(module: Classifier, epochs: int = 2, sizes: tuple[int, ...] = (6, 2), *callbacks: Callback) -> dict[str, float]:
     """Train on batches of these sizes; return the last epoch's metrics."""
     torch.manual_seed(7)
-    batches = [batch(size) for size in sizes]
+    return train_on(module, [batch(size) for size in sizes], epochs, *callbacks)
+
+
+def train_on(module: Classifier, batches: list[Any], epochs: int, *callbacks: Callback) -> dict[str, float]:
+    """Train and validate on these batches; return the last epoch's metrics."""
     trainer = Trainer(
         max_epochs=epochs,
         callbacks=[*callbacks],
@@ -255,22 +271,99 @@ def test_an_average_follows_the_weights_by_its_decay_and_faster_at_first(manifes
 
 def test_where_there_is_an_average_it_is_what_is_validated_and_kept(manifest: Manifest, training: Training) -> None:
     training.average = 0.9
-    module = classifier(manifest, training)
-    trained(module)
-    assert module.kept is not module.network
+    module, images = classifier(manifest, training), batch()
+    metrics = train_on(module, [images], 3)
     assert not torch.equal(module.kept[1].weight, module.network[1].weight)
     assert not module.kept[1].weight.requires_grad
+    assert metrics["validation/loss"] == pytest.approx(loss_of(module, module.kept, images))
+    assert metrics["validation/loss"] != pytest.approx(loss_of(module, module.network, images), rel=1e-3)
 
 
-def test_mixed_images_have_the_loss_of_both_labels_by_their_shares(manifest: Manifest, training: Training) -> None:
-    """With a network that always says 1, an image of a share s of label 1 has the loss s * small + (1 - s) * large."""
-    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-    nn.init.zeros_(network[1].weight)
+def loss_of(module: Classifier, network: nn.Module, images: tuple[torch.Tensor, torch.Tensor]) -> float:
     with torch.no_grad():
-        network[1].bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
-    plain = trained(classifier(manifest, training, copy.deepcopy(network), rate=1e-9), epochs=1)
-    mixed = trained(classifier(manifest, training, copy.deepcopy(network), rate=1e-9, mixing=Mixing(1.0, None, 0)), epochs=1)
-    assert mixed["train/loss"] == pytest.approx(plain["train/loss"], rel=1e-4)  # pairs are a turn of the batch: each label as often
-    assert mixed["validation/loss"] == pytest.approx(plain["validation/loss"], rel=1e-6)
-    learning = trained(classifier(manifest, training, copy.deepcopy(network), rate=0.1, mixing=Mixing(1.0, None, 0)))
-    assert learning["train/loss"] != pytest.approx(trained(classifier(manifest, training, copy.deepcopy(network), rate=0.1))["train/loss"])
+        return nn.functional.cross_entropy(network(module.prepared(images[0])), images[1]).item()
+
+
+def test_an_average_follows_every_step(manifest: Manifest, training: Training) -> None:
+    training.average = 0.9
+    module = classifier(manifest, training)
+    module.turn = 0
+    beside = Beside(module.network, 0.9)
+    trained(module, 3, (6, 6, 6, 6, 2), beside)
+    torch.testing.assert_close(module.kept[1].weight, beside.average.network[1].weight)
+
+
+class Beside(Callback):
+    """Averages a network's weights after each of its steps, counted from 1."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.average = Average(network, decay)
+        self.steps = 0
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
+        self.steps += 1
+        self.average.update(module.network, self.steps)
+
+
+class Brightness(nn.Module):
+    """Gives the second of three classes the probability that an image is bright, the first that it is dark."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__()
+        self.mean, self.std = manifest.mean[0], manifest.std[0]
+        self.zero = nn.Parameter(torch.zeros(1))  # an optimizer wants something to learn
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        bright = (images.mean(dim=(1, 2, 3)) * self.std + self.mean).clamp(1e-6, 1 - 1e-6)
+        return torch.stack([(1 - bright).log(), bright.log(), torch.full_like(bright, -30)], dim=1) + 0 * self.zero
+
+
+def mixed_epochs(manifest: Manifest, training: Training, epochs: int) -> list[dict[str, float]]:
+    """Show the network a dark and a bright image, mixed; return the metrics of each epoch of one step."""
+    module = classifier(manifest, training, Brightness(manifest), mixing=Mixing(1.0, None, 0))
+    images = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 8, 8, 1).contiguous()
+    kept = Kept(lambda module: dict(module.epoch_metrics()))
+    train_on(module, [(images, torch.tensor([0, 1]))], epochs, kept)
+    return kept.seen
+
+
+def test_a_mixed_image_costs_least_where_each_label_is_given_its_share(manifest: Manifest, training: Training) -> None:
+    # A network whose probabilities are the shares has the entropy of the shares as its loss, and no loss can be smaller.
+    for step, metrics in enumerate(mixed_epochs(manifest, training, epochs=6)):
+        share = Mixing(1.0, None, 0)(torch.zeros(2, 1, 1, 1), torch.tensor([0, 1]), step)[2]
+        entropy = torch.distributions.Bernoulli(share).entropy().item()
+        assert metrics["train/loss"] == pytest.approx(entropy, abs=1e-4)
+
+
+def test_a_mixed_image_is_right_where_the_label_of_the_larger_share_is_found(manifest: Manifest, training: Training) -> None:
+    assert [metrics["train/accuracy"] for metrics in mixed_epochs(manifest, training, epochs=6)] == 6 * [1.0]
+
+
+def test_each_epoch_mixes_anew_and_validation_not_at_all(manifest: Manifest, training: Training) -> None:
+    found = mixed_epochs(manifest, training, epochs=6)
+    assert len({round(metrics["train/loss"], 4) for metrics in found}) == 6
+    assert [metrics["validation/loss"] for metrics in found] == pytest.approx(6 * [0.0], abs=1e-4)
+
+
+def test_no_two_batches_drop_the_same_units_whatever_epoch_device_or_seed() -> None:
+    seeds = [seed for run in (0, 1) for epoch in range(3) for rank in (0, 1) for seed in seeds_of_draws(4, run, epoch, rank)]
+    assert len(set(seeds)) == len(seeds) == 48
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 15), (2, 9), (8, 3)])
+def test_a_schedule_is_told_how_many_steps_of_the_optimizer_there_will_be(
+    accumulate: int, steps: int, manifest: Manifest, training: Training
+) -> None:
+    training.accumulate = accumulate
+    module, told = classifier(manifest, training), []
+    make = module.make_scheduler
+    module.make_scheduler = lambda optimizer, steps: told.append(steps) or make(optimizer, steps)
+    trained(module, 3, (6, 6, 6, 6, 2))
+    assert told == [steps]
+    assert module.global_step == steps
+
+
+def test_a_schedule_of_epochs_moves_once_an_epoch(manifest: Manifest, training: Training) -> None:
+    kept = Kept(lambda module: module.trainer.optimizers[0].param_groups[0]["lr"])
+    trained(classifier(manifest, training), 5, (6, 6, 6, 6, 2), kept)  # StepLR: a tenth after every second epoch
+    assert kept.seen == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])  # as each epoch used it

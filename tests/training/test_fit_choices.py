@@ -14,6 +14,7 @@ from pipeline.bundle import make_network
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
+from pipeline.training.budget import Budget
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.fit import Fitted, fit
 from tests.training.test_fit import Told, fresh_checkpoints, weights
@@ -129,6 +130,22 @@ def test_a_budget_ends_the_training_in_its_time_with_the_rate_near_its_end(cfg: 
     assert len(fitted.history) > cfg.training.epochs
     assert fitted.history[-1]["learning_rate"] < 0.1 * cfg.optimizer["lr"]
     assert max(row["learning_rate"] for row in fitted.history) > 0.9 * cfg.optimizer["lr"]
+
+
+def test_a_training_that_goes_on_has_the_rest_of_its_budget() -> None:
+    budget = Budget("2m")
+    budget.load_state_dict({"used": 90.0})
+    assert budget.share() == 0.75
+    assert budget.state_dict()["used"] == pytest.approx(90, abs=5)
+
+
+def test_an_early_stop_leaves_a_checkpoint_of_its_last_epoch(cfg: Config, train: Train, tmp_path: Path) -> None:
+    cfg.training.patience, cfg.training.epochs, cfg.optimizer = 1, 20, SGD | {"lr": 1.0}
+    cfg.machine.checkpoint = 3600  # seconds, so that only a last epoch writes one
+    checkpoints = Checkpoints(tmp_path / "stopped", {})
+    fitted = train(cfg, None, checkpoints)[1]
+    assert len(fitted.history) < 20
+    assert checkpoints.latest() == checkpoints.place(len(fitted.history))
 
 
 def test_a_budget_wants_a_schedule_that_can_follow_the_clock(cfg: Config, train: Train) -> None:
