@@ -21,7 +21,7 @@ from tests.mutants.catalog import Mutant, catalog
 from tests.project import ROOT
 
 GOAL, GOAL_OF_A_FOLDER = 0.95, 0.90  # shares of the mutants that are killed
-TIMEOUT = 120  # seconds; a mutant that hangs its tests is killed too
+TIMEOUT = 300  # seconds; a mutant that hangs its tests is killed too
 PASSED, FAILED, INTERRUPTED = 0, 1, 2  # pytest's exit codes; a module that no longer imports gives the third
 # Imported once, before each run of tests is forked: they take more time than the tests.
 PRELOADED = ("pytest", "numpy", "torch", "lightning", "albumentations", "cv2", "scipy.stats", "hydra", "mlflow", "matplotlib.pyplot")
