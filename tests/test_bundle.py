@@ -112,6 +112,13 @@ def test_a_pickle_in_place_of_the_weights_is_not_run(bundle_folder: Path, tmp_pa
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_pickle_among_the_filters_is_not_run(bundle_folder: Path, tmp_path: Path) -> None:
+    np.save(bundle_folder / "filters.npy", np.array([Payload(tmp_path / "ran")], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        Bundle.read(bundle_folder)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_bundle_that_names_other_code_than_a_network_is_refused(bundle_folder: Path) -> None:
     rewrite(bundle_folder, lambda tree: tree["config"]["model"].update(_target_="os.system"))
     with pytest.raises(ConfigError, match="Nothing was imported"):
@@ -126,6 +133,8 @@ def test_other_images_than_those_of_the_training_are_refused(bundle: Bundle, man
         "the prepared images are cats with 000000000000; run `dvc repro`, or give the run's own folder as hydra.run.dir",
     ):
         bundle.require(dataclasses.replace(manifest, dataset="cats", data_digest="0" * 64))
+    with pytest.raises(DataError, match="the prepared images are mnist with 000000000000"):
+        bundle.require(dataclasses.replace(manifest, data_digest="0" * 64))
 
 
 def test_the_network_is_in_evaluation_mode(bundle: Bundle) -> None:

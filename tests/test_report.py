@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -89,6 +90,19 @@ def test_curves_have_a_row_per_epoch(reports: Path) -> None:
     [first, second] = rows(reports / "curves.csv")
     assert (first["epoch"], second["epoch"]) == ("1.0", "2.0")
     assert (first["train_loss"], first["validation_accuracy"], first["learning_rate"]) == ("1.0", "0.4", "0.003")
+
+
+def test_the_overview_shows_the_filters_of_the_kept_epoch(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    def overview(changed: int | None) -> bytes:
+        filters = bundle.filters.copy()
+        if changed is not None:
+            filters[changed] *= -1
+        write_report(dataclasses.replace(bundle, filters=filters), prepared, tmp_path, cfg.evaluate)
+        return (tmp_path / "overview.png").read_bytes()
+
+    as_kept = overview(None)
+    assert overview(-1) == as_kept
+    assert overview(bundle.best_epoch) != as_kept
 
 
 def test_equal_work_has_equal_reports(reports: Path, bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:

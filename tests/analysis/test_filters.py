@@ -41,17 +41,21 @@ def test_a_weight_looks_the_same_in_every_picture_of_a_training() -> None:
     np.testing.assert_array_equal(filter_mosaic(first, limit)[:5], filter_mosaic(later, limit)[:5])
 
 
-def test_the_scale_leaves_room_for_weights_to_grow() -> None:
-    first = weights(4, 1)
-    assert colour_limit(first) > np.abs(first).max()
+@pytest.mark.parametrize("size", [0.01, 1.0])
+def test_the_scale_leaves_room_for_weights_to_grow_to_twice_the_largest_before_training(size: float) -> None:
+    first = size * weights(4, 1)
+    assert colour_limit(first) == pytest.approx(2 * np.abs(first).max())
 
 
 def test_filters_of_three_channels_are_shown_in_colour() -> None:
     weight = np.zeros((1, 3, 3, 3), np.float32)
     weight[0, 2, 1, 1] = 0.3  # adds blue in the middle
+    weight[0, 0, 0, 2] = -0.3  # takes red at the upper right
     picture = filter_mosaic(weight, 0.3)
     assert picture.shape == (5, 5, 3)
     np.testing.assert_allclose(picture[2, 2], [0.5, 0.5, 1.0])
+    np.testing.assert_allclose(picture[1, 3], [0.0, 0.5, 0.5])
+    np.testing.assert_allclose(picture[3, 1], [0.5, 0.5, 0.5])
 
 
 def test_filters_of_other_channels_are_shown_by_their_mean() -> None:

@@ -16,6 +16,11 @@ def test_accuracy_and_loss_are_those_by_hand() -> None:
     assert found.accuracy_interval == wilson_interval(2, 4, 0.95)
 
 
+def test_an_accuracy_is_told_to_six_digits() -> None:
+    probabilities = np.eye(2, dtype=np.float32)[[0, 0, 0]]
+    assert score(np.array([0, 1, 1]), probabilities, 0.95).accuracy == 0.333333
+
+
 def test_a_probability_of_zero_for_the_truth_gives_a_finite_loss() -> None:
     assert math.isfinite(score(np.array([1]), np.array([[1.0, 0.0]], np.float32), 0.95).loss)
 
@@ -41,6 +46,10 @@ def test_more_confidence_needs_a_wider_interval() -> None:
 
 def test_the_confusion_matrix_counts_actual_by_predicted() -> None:
     assert confusion(LABELS, PROBABILITIES.argmax(axis=1), 4).tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_what_is_mistaken_again_counts_again() -> None:
+    assert confusion(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]), 2).tolist() == [[1, 2], [0, 1]]
 
 
 def test_the_hardest_images_are_those_whose_class_got_the_smallest_probability() -> None:

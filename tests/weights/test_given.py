@@ -206,6 +206,13 @@ def test_a_query_of_a_url_is_not_shown(how: Fetch, server: Server, tmp_path: Pat
     assert "word" not in str(caught.value) + "".join(capsys.readouterr())
 
 
+def test_a_query_of_a_url_is_not_shown_where_its_file_is_no_tensors(how: Fetch, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "web" / "net.pth").write_bytes(b"no tensors")
+    with pytest.raises(DataError, match=r"/net\.pth holds code beside tensors") as caught:
+        read_given(naming(server.url("net.pth?pass=word"), sha256(b"no tensors").hexdigest()), how, tmp_path)
+    assert "word" not in str(caught.value)
+
+
 @pytest.mark.parametrize("end", ["", "..", ".lock", "?file=net.pth", "#net.pth"])
 def test_a_url_without_a_file_s_name_is_refused_before_anything_is_asked(end: str, how: Fetch, server: Server, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"weights\.source: http://127\S+ does not end with a file's name, as net\.saf") as told:
