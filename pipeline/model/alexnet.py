@@ -23,6 +23,7 @@ class AlexNet(nn.Sequential):
     """(B, C, H, W) -> (B, num_classes): five convolutions, three poolings that overlap, three fully connected layers.
 
     filters: of the five convolutions. groups: towers, 1 or 2. final_side: pixels that the last maps are averaged to; None leaves them.
+    drops_inputs: dropout stands before fc6 and fc7, as in torchvision, and not behind them.
     The paper's form has maps of 55, 27, 13, 6 at 227x227; the small form has 4x4 maps at the end for images of 28 and 32 pixels.
     First values: weights N(0, 0.01), biases 0 or 1 (2012, section 5), which are made for pixels of 0 to 255 less their mean and do not
     get the small form going: its convolutions have He's, and its biases are 0. Raises TooSmallError."""
@@ -40,6 +41,7 @@ class AlexNet(nn.Sequential):
         units: int,
         small_units: int,
         dropout: float,
+        drops_inputs: bool,
     ) -> None:
         super().__init__()
         require_counts("filters", filters, 5)
@@ -68,7 +70,7 @@ class AlexNet(nn.Sequential):
         add_layers(self, conv5=nn.Conv2d(four, five, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=pool())
         add_layers(self, average=nn.AdaptiveAvgPool2d(final_side) if final_side and is_paper else None)
         inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
-        add_layers(self, **fully_connected(inputs, units if is_paper else small_units, num_classes, dropout))
+        add_layers(self, **fully_connected(inputs, units if is_paper else small_units, num_classes, dropout, drops_inputs))
         for layer in self:
             set_first_values(layer, he if isinstance(layer, nn.Conv2d) and not is_paper else normal)
         for name in EXCITED if is_paper else ():

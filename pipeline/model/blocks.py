@@ -111,15 +111,13 @@ def add_layers(network: nn.Sequential, **layers: nn.Module | None) -> None:
             network.add_module(name, layer)
 
 
-def fully_connected(inputs: int, units: int, num_classes: int, dropout: float) -> dict[str, nn.Module]:
-    """Return the last three layers of AlexNet, ZFNet and VGG, under these papers' names. dropout: share of the units set to 0."""
-    return {
-        "flatten": nn.Flatten(),
-        "fc6": nn.Linear(inputs, units),
-        "relu6": nn.ReLU(),
-        "drop6": nn.Dropout(dropout),
-        "fc7": nn.Linear(units, units),
-        "relu7": nn.ReLU(),
-        "drop7": nn.Dropout(dropout),
-        "fc8": nn.Linear(units, num_classes),
-    }
+def fully_connected(inputs: int, units: int, num_classes: int, dropout: float, drops_inputs: bool = False) -> dict[str, nn.Module]:
+    """Return the last three layers of AlexNet, ZFNet and VGG, under these papers' names.
+
+    dropout: share of the values set to 0, of what fc6 and fc7 give, or of what they get (drops_inputs)."""
+    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+    for number, width in ((6, inputs), (7, units)):
+        drop = {f"drop{number}": nn.Dropout(dropout)}
+        hidden = {f"fc{number}": nn.Linear(width, units), f"relu{number}": nn.ReLU()}
+        layers |= drop | hidden if drops_inputs else hidden | drop
+    return layers | {"fc8": nn.Linear(units, num_classes)}

@@ -14,26 +14,25 @@ from pipeline.model.first_values import he, normal, set_first_values, xavier
 from pipeline.model.forms import SMALL, chosen_form, small_form_note
 from pipeline.model.tracing import TooSmallError, output_shape, trace
 
+MakeLayer = Callable[..., nn.Module]
 Widths = tuple[int, int, int, int, int, int]  # table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj
 
 THIRD_BRANCHES = {"5x5": (5,), "3x3": (3,), "two_3x3": (3, 3)}  # sides in pixels
 HEAD_POOL = 5  # pixels: window of the pooling before an auxiliary classifier
-NORM_EPSILON = 0.001  # torchvision's, for its weights
+NORM_EPSILON = 0.001  # torchvision's, for its weights; the small form has torch's 0.00001, as its source
 SMALL_CHANGES = (
-    "one 3x3 convolution of 192 filters as the stem, two max poolings in place of four, batch norm, "
+    "one 3x3 convolution of 192 filters as the stem, two padded max poolings in place of four, batch norm, "
     "two 3x3 convolutions for each 5x5, no auxiliary classifiers"
 )
-
-MakeLayer = Callable[..., nn.Module]
 
 
 class Convolution(nn.Module):
     """A convolution that keeps the size of the maps at stride 1, batch norm if wanted, and a ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, *, batch_norm: bool, bias: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, *, norm: MakeLayer | None, bias: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
-        self.bn = nn.BatchNorm2d(out_channels, eps=NORM_EPSILON) if batch_norm else nn.Identity()
+        self.bn = norm(out_channels) if norm else nn.Identity()
         self.relu = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -87,9 +86,9 @@ class Auxiliary(nn.Module):
 class GoogLeNet(nn.Module):
     """Nine inception modules; in training also the scores of two auxiliary classifiers.
 
-    form: the small one has a stem, a batch norm and a third branch of its own (see `notes`), and no auxiliary classifiers.
+    form: the small one has a stem, poolings, a batch norm and a third branch of its own (see `notes`), and no auxiliary classifiers.
     batch_norm: after each convolution, in place of biases and of the two local response norms.
-    third_branch: its filters, 5x5 (the paper's), two_3x3 or 3x3. last_pool: side in pixels of the last max pooling.
+    third_branch: its filters, 5x5 (the paper's), two_3x3 or 3x3. last_pool: side in pixels of the last max pooling of the paper's form.
     dropout, auxiliary_dropout: shares of activations set to 0 before the scores.
     auxiliary_weight: of the auxiliary classifiers' losses; 0 leaves these classifiers out.
     Raises ValueError for options that it can't build, TooSmallError for images whose maps shrink to nothing."""
@@ -117,15 +116,17 @@ class GoogLeNet(nn.Module):
         small = chosen_form(form, image_size) == SMALL
         self.notes = [small_form_note(image_size, SMALL_CHANGES)] if small else []
         self.auxiliary_weight = 0.0 if small else auxiliary_weight
-        if small:
+        if small:  # kuangliu/pytorch-cifar's, which has biases beside its batch norm
             batch_norm, kernels = True, THIRD_BRANCHES["two_3x3"]
-        # kuangliu/pytorch-cifar's small form has biases beside its batch norm
-        conv = partial(Convolution, batch_norm=batch_norm, bias=small or not batch_norm)
-        if small:
+            conv = partial(Convolution, norm=nn.BatchNorm2d, bias=True)
             self._add_small_stem(in_channels, conv)
+            pools = [nn.MaxPool2d(3, stride=2, padding=1) for _ in range(2)]
         else:
+            norm = partial(nn.BatchNorm2d, eps=NORM_EPSILON) if batch_norm else None
+            conv = partial(Convolution, norm=norm, bias=not batch_norm)
             self._add_stem(in_channels, conv, nn.Identity if batch_norm else LocalResponseNorm)
-        self._add_inceptions(partial(Inception, kernels=kernels, conv=conv), last_pool)
+            pools = [nn.MaxPool2d(side, stride=2, ceil_mode=True) for side in (3, last_pool)]
+        self._add_inceptions(partial(Inception, kernels=kernels, conv=conv), *pools)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(1024, num_classes)
@@ -164,16 +165,16 @@ class GoogLeNet(nn.Module):
         for left_out in ("maxpool1", "norm1", "conv2", "conv3", "norm2", "maxpool2"):
             self.add_module(left_out, nn.Identity())
 
-    def _add_inceptions(self, inception: MakeLayer, last_pool: int) -> None:
+    def _add_inceptions(self, inception: MakeLayer, pool3: nn.Module, pool4: nn.Module) -> None:
         self.inception3a = inception(192, (64, 96, 128, 16, 32, 32))
         self.inception3b = inception(256, (128, 128, 192, 32, 96, 64))
-        self.maxpool3 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.maxpool3 = pool3
         self.inception4a = inception(480, (192, 96, 208, 16, 48, 64))
         self.inception4b = inception(512, (160, 112, 224, 24, 64, 64))
         self.inception4c = inception(512, (128, 128, 256, 24, 64, 64))
         self.inception4d = inception(512, (112, 144, 288, 32, 64, 64))
         self.inception4e = inception(528, (256, 160, 320, 32, 128, 128))
-        self.maxpool4 = nn.MaxPool2d(last_pool, stride=2, ceil_mode=True)
+        self.maxpool4 = pool4
         self.inception5a = inception(832, (256, 160, 320, 32, 128, 128))
         self.inception5b = inception(832, (384, 192, 384, 48, 128, 128))
 

@@ -19,7 +19,8 @@ SMALL_CHANGES = "one linear layer on the mean of each map in place of fc6, fc7 a
 class VGG(nn.Sequential):
     """(B, C, H, W) -> (B, num_classes): convolutions conv1_1, conv1_2 …, poolings pool1 …, fully connected layers fc6, fc7, fc8.
 
-    filters: of each block. convolutions: how many each block has. The paper's form has maps of 112, 56, 28, 14, 7 at 224x224;
+    filters: of each block. convolutions: how many each block has. final_side: pixels that the last maps of the paper's form are averaged
+    to, also where they are smaller, as in torchvision; None leaves them. The paper's form has maps of 112, 56, 28, 14, 7 at 224x224;
     the small form ends with the mean of each map and one linear layer; images of 28 to 31 pixels get a border for five poolings.
     First values: the paper copied its deep networks' from a shallow one, as N(0, 0.01) does not train them (section 3.1);
     here convolutions have He's, which do; linear layers N(0, 0.01), biases 0. Raises TooSmallError where maps shrink to nothing."""
@@ -33,6 +34,7 @@ class VGG(nn.Sequential):
         filters: Sequence[int],
         convolutions: Sequence[int],
         batch_norm: bool,
+        final_side: int | None,
         units: int,
         dropout: float,
     ) -> None:
@@ -43,6 +45,8 @@ class VGG(nn.Sequential):
             raise ValueError(
                 f"filters has {len(filters)} blocks and convolutions has {len(convolutions)}; they need a number for each block"
             )
+        if final_side is not None:
+            require_count("final_side", final_side)
         require_count("units", units)
         require_share("dropout", dropout)
         is_paper = chosen_form(form, image_size) == PAPER
@@ -56,9 +60,13 @@ class VGG(nn.Sequential):
                 self._add_convolution(f"{block}_{number}", channels, width, batch_norm)
                 channels = width
             self.add_module(f"pool{block}", nn.MaxPool2d(2))
+        side = output_shape(self, (in_channels, image_size, image_size))[-1]
         if not is_paper:
             self.add_module("average", nn.AdaptiveAvgPool2d(1))
             self.notes.append(small_form_note(image_size, SMALL_CHANGES))
+        elif final_side not in (None, side):
+            self.add_module("average", nn.AdaptiveAvgPool2d(final_side))
+            self.notes.append(f"the last maps of {side}x{side} pixels are averaged to {final_side}x{final_side}, which fc6 is made for")
         set_first_values(self, he)
         inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
         head = fully_connected(inputs, units, num_classes, dropout) if is_paper else _small_head(inputs, num_classes)

@@ -17,6 +17,7 @@ from pipeline.config.schema import Fetch, SourceFile, Weights
 from pipeline.config.urls import without_credentials
 from pipeline.dataset.files import sha256
 from pipeline.dataset.source.download import download, received
+from pipeline.weights.published import published_model
 
 Tensors = dict[str, Tensor]  # a state dict
 
@@ -25,6 +26,7 @@ Tensors = dict[str, Tensor]  # a state dict
 class Given:
     tensors: Tensors
     classes: list[str] | None  # index = score, of a bundle; None: the source does not say
+    model: str | None = None  # the option whose weights they are, where that is known
 
 
 def read_given(weights: Weights, how: Fetch, root: Path) -> Given:
@@ -39,7 +41,8 @@ def read_given(weights: Weights, how: Fetch, root: Path) -> Given:
     if not path.is_file():
         raise ConfigError(f"weights.source: there is no file or folder {path}", "weights.source")
     _require_sha256(path, weights, source)
-    return Given(_tensors_of(path, source), None)
+    tensors = _tensors_of(path, source)
+    return Given(tensors, None, published_model(tensors))
 
 
 def _of_bundle(folder: Path, weights: Weights, source: str) -> Given:
@@ -48,17 +51,17 @@ def _of_bundle(folder: Path, weights: Weights, source: str) -> Given:
         if not path.exists():
             raise ConfigError(f"weights.source: {source} is not the folder of a bundle: {path.name} is missing", "weights.source")
     _require_sha256(description, weights, f"{source}/bundle.json")
-    expected, classes = _described(description, source)
+    expected, classes, model = _described(description, source)
     if (found := sha256(values)) != expected:
         raise DataError(f"{values} is damaged: sha256 {found}, expected {expected}; take another copy of the bundle")
-    return Given(_tensors_of(values, f"{source}/{values.name}"), classes)
+    return Given(_tensors_of(values, f"{source}/{values.name}"), classes, model)
 
 
-def _described(description: Path, source: str) -> tuple[str, list[str]]:
-    """Return the sha256 of a bundle's weights, and its classes."""
+def _described(description: Path, source: str) -> tuple[str, list[str], str | None]:
+    """Return the sha256 of a bundle's weights, its classes, and its model's name."""
     try:
         tree = json.loads(description.read_text())
-        return tree["weights_sha256"], list(tree["manifest"]["classes"])
+        return tree["weights_sha256"], list(tree["manifest"]["classes"]), tree.get("config", {}).get("model", {}).get("name")
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(
             f"{source}/{description.name} does not describe a network of this project: it is no JSON with weights_sha256 and "

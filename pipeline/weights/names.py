@@ -15,10 +15,11 @@ NUMBERED = r"\w+\.(?:fc)?\d*"  # features.0; pre_logits.fc1; head.fc
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")  # torchvision's files have norm.1 where its code has norm1
 
 
-def in_our_names(tensors: dict[str, Tensor], network: nn.Module, names: str) -> dict[str, Tensor]:
+def in_our_names(tensors: dict[str, Tensor], network: nn.Module, names: str, model: str | None = None) -> dict[str, Tensor]:
     """Return a state dict under the names of `network`'s layers as far as its own names tell which these are.
 
-    names: ours, torchvision or timm. Raises ConfigError where layers are to be paired in order and their number differs."""
+    names: ours, torchvision or timm. model: whose tensors they are, where that is known.
+    Raises ConfigError where layers are to be paired in order and their number differs."""
     tensors = {OLD_DENSENET.sub(r"\1", name): tensor for name, tensor in tensors.items()}
     theirs = list(dict.fromkeys(_layer(name) for name in tensors))
     if names not in PARTS or not all(_is_numbered(layer, PARTS[names]) for layer in theirs):
@@ -28,7 +29,7 @@ def in_our_names(tensors: dict[str, Tensor], network: nn.Module, names: str) -> 
     if len(theirs) != len(ours):
         raise ConfigError(
             f"weights.source has {len(theirs)} layers with weights, and the network has {len(ours)}; choose the model that they are of"
-            f"{notes_of(network)}",
+            f"{f', model={model}' if model else ''}{notes_of(network)}",
             "weights.source",
         )
     paired = dict(zip(theirs, ours, strict=True))

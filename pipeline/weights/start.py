@@ -15,6 +15,7 @@ from pipeline.weights.names import in_our_names, notes_of
 
 COUNTER = "num_batches_tracked"  # of batch norm; older files have none, and nothing is computed with it
 SHOWN = 3  # tensors that a refusal names
+TRANSFORMED = "googlenet_torchvision"  # the one whose published weights expect another normalisation than ImageNet's
 
 
 def start_from_weights(cfg: Config, network: nn.Module, classes: list[str], root: Path) -> list[str]:
@@ -27,6 +28,8 @@ def start_from_weights(cfg: Config, network: nn.Module, classes: list[str], root
         given = read_given(weights, cfg.fetch, root)
         lines.append(f"{cfg.model['name']} begins with the weights of {without_credentials(weights.source)}, sha256 {weights.sha256}")
         lines += fill(network, given, classes, str(weights.names))
+        if given.model == TRANSFORMED:
+            lines.append(f"{TRANSFORMED}: these weights were trained with transform_input, on pixels of mean 0.5 and deviation 0.5")
     if weights.freeze:
         freeze(network, weights.freeze)
         learning = _count(parameter for parameter in network.parameters() if parameter.requires_grad)
@@ -40,10 +43,10 @@ def fill(network: nn.Module, given: Given, classes: list[str], names: str) -> li
     The scores of other classes keep their first values; colour filters are summed over the colours for gray images.
     Raises ConfigError naming the tensors where something else does not fit."""
     own = network.state_dict()
-    tensors = in_our_names(given.tensors, network, names)
+    tensors = in_our_names(given.tensors, network, names, given.model)
     lines = _match_auxiliary(tensors, own) + _match_heads(network, tensors, own, given.classes not in (None, classes))
     lines += _match_colours(network, tensors, own)
-    _require_fit(network, tensors, own)
+    _require_fit(network, tensors, own, given.model)
     network.load_state_dict(own | tensors)
     return lines
 
@@ -93,7 +96,7 @@ def _match_colours(network: nn.Module, tensors: Tensors, own: Tensors) -> list[s
     return [f"{first}: summed over the colours, as the images are gray"]
 
 
-def _require_fit(network: nn.Module, tensors: Tensors, own: Tensors) -> None:
+def _require_fit(network: nn.Module, tensors: Tensors, own: Tensors, model: str | None) -> None:
     missing = [name for name in own if name not in tensors and not name.endswith(COUNTER)]
     unexpected = [name for name in tensors if name not in own]
     others = [
@@ -105,7 +108,8 @@ def _require_fit(network: nn.Module, tensors: Tensors, own: Tensors) -> None:
     if any(found.values()):
         words = "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in found.items() if names)
         raise ConfigError(
-            f"weights.source does not fit the network, tensors: {words}. Choose the model that they are of{notes_of(network)}",
+            f"weights.source does not fit the network, tensors: {words}. Choose the model that they are of"
+            f"{f', model={model}' if model else ''}{notes_of(network)}",
             "weights.source",
         )
 

@@ -71,6 +71,20 @@ def test_what_stands_between_the_convolutions_is_as_in_the_paper(composed: Compo
     ]
 
 
+def test_dropout_stands_behind_fc6_and_fc7_in_2012_and_before_them_in_torchvision(composed: Compose) -> None:
+    behind = ["flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8"]
+    before = ["flatten", "drop6", "fc6", "relu6", "drop7", "fc7", "relu7", "fc8"]
+    for name, size, expected in (
+        ("alexnet", 227, behind),
+        ("alexnet_ungrouped", 227, behind),
+        ("alexnet_one_tower", 224, before),
+        ("alexnet_one_tower", 32, before),
+        ("vgg11", 224, behind),
+        ("zfnet", 224, behind),
+    ):
+        assert [layer for layer, _ in on_meta(composed, name, size).named_children()][-8:] == expected, name
+
+
 def test_a_tower_sees_the_others_maps_in_conv3_only(composed: Compose) -> None:
     network = on_meta(composed, "alexnet", 227)
     assert {name: layer.groups for name, layer in network.named_children() if isinstance(layer, nn.Conv2d)} == {

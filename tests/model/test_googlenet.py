@@ -97,9 +97,21 @@ def test_the_small_form_is_the_field_s(name: str, composed: Compose) -> None:
     assert [found.sides[part] for part in ("conv1", "inception3b", "inception4a", "inception4e", "inception5b")] == [32, 32, 16, 16, 8]
     assert network.auxiliary_weight == 0
     assert network.notes == [
-        "small form for images of 32x32 pixels: one 3x3 convolution of 192 filters as the stem, two max poolings in place of four, "
+        "small form for images of 32x32 pixels: one 3x3 convolution of 192 filters as the stem, two padded max poolings in place of four, "
         "batch norm, two 3x3 convolutions for each 5x5, no auxiliary classifiers. model.form=paper keeps the paper's layers"
     ]
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_poolings_and_batch_norm_are_those_of_each_form_s_source(name: str, composed: Compose) -> None:
+    def found(size: int) -> tuple[list[tuple[int, int, int, bool]], set[float]]:
+        network = on_meta(composed, name, size)
+        pools = [(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode) for pool in (network.maxpool3, network.maxpool4)]
+        return pools, {layer.eps for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)}
+
+    assert found(32) == ([(3, 2, 1, False)] * 2, {1e-5})  # kuangliu/pytorch-cifar, models/googlenet.py
+    last = 2 if name == "googlenet_torchvision" else 3
+    assert found(224) == ([(3, 2, 0, True), (last, 2, 0, True)], set() if name == "googlenet" else {1e-3})
 
 
 def test_auxiliary_scores_are_given_in_training_alone(composed: Compose) -> None:

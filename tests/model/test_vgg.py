@@ -94,6 +94,21 @@ def test_the_small_form_says_what_it_changed_and_the_papers_has_no_note(composed
     )
 
 
+@pytest.mark.parametrize("size", [112, 160, 256, 300])
+def test_other_sizes_keep_the_weights_that_fc6_has_at_224_pixels_as_in_torchvision(size: int, composed: Compose) -> None:
+    network = on_meta(composed, "vgg11", size, classes=1000)
+    assert measure(network, size).parameters == 132_863_336
+    assert network.notes == [f"the last maps of {size // 32}x{size // 32} pixels are averaged to 7x7, which fc6 is made for"]
+    own = on_meta(composed, "vgg11", size, final_side=None)
+    assert own.fc6.in_features == 512 * (size // 32) ** 2
+    assert own.notes == []
+
+
+def test_maps_that_are_smaller_are_repeated_as_torchvision_s_average_does(composed: Compose) -> None:
+    network = option(composed, "vgg11", 32, form="paper", units=8).eval()
+    assert network.average(torch.arange(4.0).reshape(1, 1, 2, 2))[0, 0, :, 0].tolist() == [0, 0, 0, 1, 2, 2, 2]
+
+
 def test_images_of_mnists_size_get_a_border_so_that_five_poolings_fit(composed: Compose) -> None:
     network = on_meta(composed, "vgg11", 28, channels=1)
     assert network.notes[0] == "images of 28x28 pixels get a border of their outermost pixels and are 32x32"
@@ -111,6 +126,7 @@ def test_convolutions_begin_with_hes_values_and_linear_layers_with_the_papers(co
 
 @pytest.mark.parametrize("name", DEPTHS)
 def test_the_small_form_begins_as_good_as_guessing_without_batch_norm_too(name: str, composed: Compose) -> None:
+    torch.manual_seed(0)
     assert first_loss(option(composed, name, 32), torch.randn(4, 3, 32, 32)) == pytest.approx(2.3026, rel=0.1)
 
 
