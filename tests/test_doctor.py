@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.command.doctor import ITS_GUARD, WHAT_WAS_MADE, WHO_READS_AND_WRITES, mend
 from pipeline.config.errors import BusyError
-from tests.project import small_project
+from tests.project import Project, small_project
 
 
 @pytest.fixture
@@ -35,8 +35,20 @@ def test_a_half_written_list_of_writers_goes(root: Path, content: bytes) -> None
 def test_a_half_written_dvc_lock_goes(root: Path, content: bytes) -> None:
     (root / WHAT_WAS_MADE).write_bytes(content)
     (told,) = mend(root)
-    assert told == "dvc.lock was damaged and is removed; `git checkout dvc.lock` brings the last one that git has"
+    assert told == "dvc.lock was damaged and is removed; the next `dvc repro` writes it anew"
     assert not (root / WHAT_WAS_MADE).exists()
+
+
+def test_one_that_git_has_comes_back_by_the_command_that_is_told(root: Path) -> None:
+    project = Project(root)
+    project.ok("git", "init", "-q")
+    project.commit()
+    (root / WHAT_WAS_MADE).write_bytes(b"")
+    project.ok("git", "add", "dvc.lock")  # from there `git checkout dvc.lock` would bring the damaged one
+    (told,) = mend(root)
+    assert told == "dvc.lock was damaged and is removed; `git checkout HEAD -- dvc.lock` brings the last one that git has"
+    project.ok("git", "checkout", "HEAD", "--", "dvc.lock")
+    assert mend(root) == []
 
 
 def test_while_dvc_writes_nothing_is_judged(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Mend what a killed dvc left half written: python -m pipeline.command.doctor
+"""Mend what a killed dvc left half written, and say what settles a merge: python -m pipeline.command.doctor
 
 DVC rewrites two of its files in place. Killed, or out of disk, in that moment it leaves them empty, and every later
 `dvc repro` stops. Both only say what is known again after the next `dvc repro`, so a damaged one can go."""
@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError
+from pipeline.config.merges import bring_back, refuse_conflicts
 from pipeline.config.places import WORKSPACE
 
 WHO_READS_AND_WRITES = Path(".dvc/tmp/rwlock")  # JSON
@@ -22,7 +23,10 @@ WHAT_WAS_MADE = Path("dvc.lock")  # YAML
 
 
 def mend(root: Path) -> list[str]:
-    """Remove what is damaged; return a line for each. Raises BusyError while a dvc is writing."""
+    """Remove what is damaged; return a line for each.
+
+    Raises BusyError while a dvc is writing, ConfigError where a merge left a generated file in conflict."""
+    refuse_conflicts(root)
     told = []
     if (path := root / WHO_READS_AND_WRITES).exists():
         with _guarded(root / ITS_GUARD):
@@ -31,7 +35,9 @@ def mend(root: Path) -> list[str]:
                 told.append(f"{WHO_READS_AND_WRITES} was damaged and is removed: a dvc that writes it was killed")
     if (path := root / WHAT_WAS_MADE).exists() and not _is_mapping(path):
         path.unlink()
-        told.append(f"{WHAT_WAS_MADE} was damaged and is removed; `git checkout {WHAT_WAS_MADE}` brings the last one that git has")
+        command = bring_back(root, str(WHAT_WAS_MADE))
+        instead = f"`{command}` brings the last one that git has" if command else "the next `dvc repro` writes it anew"
+        told.append(f"{WHAT_WAS_MADE} was damaged and is removed; {instead}")
     return told
 
 

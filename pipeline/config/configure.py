@@ -16,6 +16,7 @@ from pipeline.config.difference import difference, swaps
 from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
 from pipeline.config.lock import Lock, accepted, beyond, overlooked, replace
+from pipeline.config.merges import PAIR, bring_back, refuse_mixture
 from pipeline.config.order import ORDER, settled, spelled
 from pipeline.config.origin import Origin
 from pipeline.config.overrides import Overrides
@@ -27,7 +28,6 @@ def configure(root: Path, in_experiment: bool) -> list[str]:
 
     in_experiment: DVC composed params.yaml this second, `-S` included, so it stays as it is.
     Raises ConfigError, with the place of what is wrong, before anything is written."""
-    refuse_half_a_state(root / "params.yaml", root / "conf.lock")
     origin = Origin(root)
     with without_collecting(), located(origin):
         return _take_over(root, origin) if in_experiment else _compose(root, origin)
@@ -48,6 +48,7 @@ def _take_over(root: Path, origin: Origin) -> list[str]:
 
 def _compose(root: Path, origin: Origin) -> list[str]:
     """Lift what was changed in params.yaml, compose conf/, check it, write params.yaml and conf.lock."""
+    refuse_half_a_state(root)
     check_files(root, "params.yaml", "conf.lock")  # before anything of them is lifted or told
     conf, params_file, lock_file = root / "conf", root / "params.yaml", root / "conf.lock"
     overrides = Overrides.read(root / LOCAL)
@@ -55,6 +56,8 @@ def _compose(root: Path, origin: Origin) -> list[str]:
     lock = Lock({}, {}, {}, {})
     if params_file.exists():
         params, lock = settled(read_yaml(params_file)), Lock.read(lock_file)
+        if params != lock.composed():
+            refuse_mixture(root)
     lines, origin.edited = lift(params, lock, overrides) if params else ([], [])
     with overrides.on_trial():
         origin.tree = values = compose(conf)
@@ -68,13 +71,18 @@ def _compose(root: Path, origin: Origin) -> list[str]:
     return lines + changes_told(params, composed)
 
 
-def refuse_half_a_state(params: Path, lock: Path) -> None:
-    for path, other in ((params, lock), (lock, params)):
-        if not path.exists() and other.exists():
-            raise ConfigError(
-                f"{path.name} is missing but {other.name} is there, so a change made by hand could not be told from conf/. "
-                f"Bring it back with `git checkout {path.name}`, or start anew from conf/ with `rm {other.name}`, then repeat"
-            )
+def refuse_half_a_state(root: Path) -> None:
+    """Raise ConfigError where one of params.yaml and conf.lock is missing, with the commands that lead out of that."""
+    missing = [name for name in PAIR if not (root / name).exists()]
+    if len(missing) != 1:
+        return
+    [other] = set(PAIR) - set(missing)
+    wanted = PAIR if other == "conf.lock" else missing  # of two moments they would differ, as if by hand
+    command = bring_back(root, *wanted)
+    raise ConfigError(
+        f"{missing[0]} is missing but {other} is there, so a change made by hand could not be told from conf/. "
+        f"{f'Bring it back with `{command}`, or start' if command else 'Start'} anew from conf/ with `rm {other}`, then repeat"
+    )
 
 
 def lift(params: Tree, lock: Lock, overrides: Overrides) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ import yaml
 from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, MappingNode, Node, ScalarEvent, ScalarNode, SequenceNode
 
 from pipeline.config.errors import ConfigError
+from pipeline.config.merges import MARKER, PAIR, way_out
 
 LOCAL = "conf/local/overrides.yaml"
 
@@ -31,7 +32,7 @@ class Document:
         shown = str(path.relative_to(root))
         try:
             text = path.read_text(encoding="utf-8")
-            _refuse_markers(shown, text)
+            _refuse_markers(shown, text, root)
             _refuse_bombs(shown, text)
             return cls(shown, text, yaml.compose(text, LOADER))
         except UnicodeDecodeError as error:
@@ -81,13 +82,11 @@ def _matches(mapping: MappingNode, key: str) -> Iterator[tuple[Node, Node, str]]
             yield name, value, key[len(name.value) + 1 :]
 
 
-def _refuse_markers(shown: str, text: str) -> None:
+def _refuse_markers(shown: str, text: str, root: Path) -> None:
     for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("<<<<<<< "):
-            raise ConfigError(
-                f"{shown}:{number}: conflict markers of a merge. params.yaml and conf.lock are generated: settle conf/ first, then "
-                "`git checkout --theirs params.yaml conf.lock` (or --ours), and repeat"
-            )
+        if line.startswith(MARKER):
+            by_hand = f"Keep what you want of both sides, take the markers out, type `git add {shown}`, then repeat"
+            raise ConfigError(f"{shown}:{number}: conflict markers of a merge. {way_out(root, *PAIR) if shown in PAIR else by_hand}")
 
 
 def _refuse_bombs(shown: str, text: str) -> None:

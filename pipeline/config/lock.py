@@ -26,7 +26,10 @@ class Lock:
     def read(cls, path: Path) -> "Lock":
         tree = read_yaml(path)
         if set(tree) != {field.name for field in fields(cls)}:
-            raise ConfigError(f"{path.name} is not one that `dvc repro` wrote; `git checkout {path.name}` brings it back")
+            raise ConfigError(
+                f"{path.name} is not one that this `dvc repro` wrote; `git checkout HEAD -- {path.name}` brings git's back, "
+                f"`rm params.yaml {path.name}` starts anew from conf/"
+            )
         return cls(**tree)
 
     def write(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.config.composition import Tree, compose, dump, get, has, read_yaml, resolved
-from pipeline.config.configure import changes_told, configure
+from pipeline.config.configure import changes_told
 from pipeline.config.difference import difference
 from pipeline.config.errors import ConfigError
 from pipeline.config.lock import unlifted
@@ -297,13 +297,17 @@ def test_an_edit_that_can_t_be_stops_and_all_files_stay(old: str, new: str, mess
         (LOCAL, "seed: 1\n", r"^conf/local/overrides\.yaml:1: the file must begin with the line `# @package _global_`"),
         ("conf/model/cnn.yaml", "name: [cnn\n", r"^conf/model/cnn\.yaml:1: not readable YAML: "),
         ("params.yaml", "- a\n", r"^params\.yaml:1: the file must hold a mapping of keys to values, but it holds a list"),
-        ("conf.lock", "a: 1\n", r"conf\.lock is not one that `dvc repro` wrote; `git checkout conf\.lock` brings it back"),
+        (
+            "conf.lock",
+            "a: 1\n",
+            r"conf\.lock is not one that this `dvc repro` wrote; `git checkout HEAD -- conf\.lock` .* `rm params\.yaml conf\.lock`",
+        ),
         (
             "params.yaml",
             "a: 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n",
-            r"^params\.yaml:2: conflict markers of a merge.*`git checkout --theirs",
+            r"^params\.yaml:2: conflict markers of a merge.*`rm params\.yaml conf\.lock`",  # as git has neither
         ),
-        ("conf.lock", "a: 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n", r"^conf\.lock:2: conflict markers of a merge.*settle conf/ first"),
+        ("conf.lock", "a: 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n", r"^conf\.lock:2: conflict markers of a merge.*settle conf/"),
     ],
 )
 def test_a_broken_file_stops_and_all_files_stay(path: str, text: str, message: str, project: Copy) -> None:
@@ -312,11 +316,10 @@ def test_a_broken_file_stops_and_all_files_stay(path: str, text: str, message: s
 
 
 @pytest.mark.parametrize(("missing", "other"), [("params.yaml", "conf.lock"), ("conf.lock", "params.yaml")])
-@pytest.mark.parametrize("in_experiment", [True, False])
-def test_one_of_the_two_files_alone_is_told_with_two_ways_out(missing: str, other: str, in_experiment: bool, project: Copy) -> None:
+def test_one_of_the_two_files_alone_is_told_with_the_way_out(missing: str, other: str, project: Copy) -> None:
     (project.root / missing).unlink()
-    with pytest.raises(ConfigError, match=rf"{missing} is missing but {other} is there, .*`git checkout {missing}`, .*`rm {other}`"):
-        configure(project.root, in_experiment)
+    with pytest.raises(ConfigError, match=rf"{missing} is missing but {other} is there, .* Start anew from conf/ with `rm {other}`"):
+        project.configure()
 
 
 def test_changes_that_no_configure_has_lifted_are_listed(project: Copy) -> None:

@@ -159,7 +159,7 @@ IN_CONF = [
         "optimizer.lr reads the environment, and what it reads would end up in params.yaml, git and MLflow;",
     ),
     (ADAMW, "lr:", "lr: &a [*a]", "aliases or nesting that unfold to more than a config holds; write the values out"),
-    (ADAMW, "lr:", "<<<<<<< ours", "conflict markers of a merge. params.yaml and conf.lock are generated: settle conf/ first, then"),
+    (ADAMW, "lr:", "<<<<<<< ours", "conflict markers of a merge. Keep what you want of both sides, take the markers out, type `git add"),
     ("conf/config.yaml", "  - model:", "  - model: vgg99", f"there is no conf/model/vgg99.yaml, but {MODELS}"),
     ("conf/config.yaml", "  - model:", "  - modle: cnn", "modle is not a group of conf/; did you mean model?"),
     ("conf/config.yaml", "seed:", "sede: 0", "sede is not a key of conf/; did you mean seed?"),
