@@ -21,6 +21,7 @@ from pipeline.model.rows import Summary
 from pipeline.tracking.faults import Refused, is_refusal, sentence
 from pipeline.tracking.journal import Event
 from pipeline.tracking.names import LONGEST_TAG, cut, image_key_of, key_of
+from pipeline.tracking.notes import note
 from pipeline.tracking.store import Store
 from pipeline.tracking.system import MACHINE
 
@@ -68,12 +69,13 @@ class Arrival:
             yield from kinds[event["event"]](event)
 
     def has_run(self) -> bool:
-        """Tell whether the store has the run that an earlier delivery has reached."""
+        """Tell whether the store still has the run that was reached; say so where it has not, as it is made anew then."""
         try:
             return bool(self.client.get_run(self.state.run))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+            note(f"MLflow has the run {self.state.run[:8]} no more; it is made anew from {self.folder.parent.name}/{self.folder.name}")
             return False
 
     def batches(self, kind: str, entities: list[Any]) -> Iterator[Part]:

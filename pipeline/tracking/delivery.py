@@ -39,6 +39,10 @@ UNREADABLE = (EOFError, ValueError, LookupError, TypeError)  # a file or an even
 LONGEST = 300  # characters of the line about what MLflow refuses
 
 
+class RunGone(Exception):
+    """The run that a journal has been told to is in the store no more."""
+
+
 class Delivery:
     """Brings one journal into the store, in as many steps as it takes; whoever holds the journal's courier lock may."""
 
@@ -59,14 +63,21 @@ class Delivery:
         Raises NetworkError where the store is away; the next call goes on where this one stopped."""
         has_died = self._read()
         with store_may_be_away():
+            self._advance(rest)
+            if is_over := self._has_end() or (has_died and not self.told):
+                self._close()
+        return is_over
+
+    def _advance(self, rest: Callable[[], None]) -> None:
+        try:
             for number in range(self._opened(), len(self.told)):
                 self._deliver(number)
                 self.state.arrived, self.state.parts = number + 1, 0
                 self._remember()
                 rest()
-            if is_over := self._has_end() or (has_died and not self.told):
-                self._close()
-        return is_over
+        except RunGone:
+            self.state, self.arrival = State(), None  # opened again too: its experiment may be gone with it
+            self._advance(rest)
 
     def offer_again(self) -> None:
         """Deliver what MLflow has refused, should it take it now. Raises NetworkError where the store is away."""
@@ -75,7 +86,7 @@ class Delivery:
         with store_may_be_away():
             self._opened()
             self.state.refused = []
-            for number in sorted(numbers):
+            for number in sorted(numbers) if self.state.run else range(len(self.told)):
                 self.state.parts = 0
                 self._deliver(number)
             self._close()
@@ -95,7 +106,7 @@ class Delivery:
         """Open the store once there is something to deliver; return the number of the event that comes next."""
         if self.told and not self.arrival and (opening := opening_of(self.told)):
             self.arrival = Arrival(Store(Tracking(**opening["tracking"]), self.home), self.folder, self.state)
-            if self.state.run and not self.arrival.has_run():  # the database is another one
+            if self.state.run and not self.arrival.has_run():
                 self.state = self.arrival.state = State()
         return self.state.arrived
 
@@ -126,7 +137,20 @@ class Delivery:
         except Exception as error:
             if not self.state.run or not is_refusal(error):  # without a run the others have nowhere to go
                 raise
-            self._refuse(number, sentence(error))
+            self._take_again(part, number, error)
+
+    def _take_again(self, part: Part, number: int, error: Exception) -> None:
+        """Take a refused call again where a person has deleted its run, which is restored. Raises RunGone where it can't be."""
+        if not self.arrival or not self.arrival.has_run():
+            raise RunGone from None
+        if not self.arrival.store.restore(self.state.run):
+            return self._refuse(number, sentence(error))
+        try:
+            part()
+        except Exception as again:
+            if not is_refusal(again):
+                raise
+            self._refuse(number, sentence(again))
 
     def _refuse(self, number: int, reason: str) -> None:
         self.state.refused.append({"number": number, "reason": f"{self.told[number]['event']}: {reason}"})

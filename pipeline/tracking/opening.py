@@ -13,8 +13,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
 from pipeline.tracking.arrival import FILTERS, Arrival, Part
 from pipeline.tracking.journal import Event
 from pipeline.tracking.names import LONGEST_KEY, LONGEST_PARAM, LONGEST_SOURCE, LONGEST_TAG, cut, key_of
+from pipeline.tracking.notes import note
 
 MADE, RESUMED, JOINED = "made", "resumed", "joined"
+RESTORED = "restored"  # the tag of a run that is made from a bundle
 JOURNAL = "journal"  # the tag that names the journal by which a run was made
 
 
@@ -37,6 +39,8 @@ def _find_or_make(arrival: Arrival, event: Event) -> None:
         state.opened, state.run, state.had = JOINED, found.info.run_id, list(found.data.tags)
     else:
         state.opened, state.run = MADE, _made(arrival, event).info.run_id
+        if RESTORED in tags:
+            note("MLflow had no run of this network; it is made from the bundle, without the times of its training")
 
 
 def _made(arrival: Arrival, event: Event) -> Run:

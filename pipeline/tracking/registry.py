@@ -1,10 +1,11 @@
 """The model registry: a bundle becomes a version once, and champion where it is better on the same data's validation images."""
 
 import os
+import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # a model from the store must not run code
 
@@ -13,89 +14,123 @@ import numpy as np
 import torch
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError, NetworkError
+from pipeline.tracking.notes import note
+from pipeline.tracking.search import conditions, every
+from pipeline.tracking.selection import LOSS, figures, grounds, grounds_of_run, is_better, why_incomparable
 from pipeline.tracking.store import Store
 
 CHAMPION = "champion"
-SELECTED_BY = "validation/loss"
+CONFIGURED = "image-line.model"  # tag of a registered model: the name that the config has for it
 
 
 def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: bool) -> str:
     """Register the bundle's network with its preprocessing in the run that trained it; return a sentence on what came of it.
 
-    sample: uint8 (B, H, W, C) with B of two or more, the input example. may_lead: whether it may become champion,
-    which it does where none stands, or where the standing one has the larger validation loss on the same data."""
-    name = store.config.model
+    sample: uint8 (B, H, W, C) with B of two or more, the input example. may_lead: whether it may become champion, which
+    it does where none stands, or where it is better than the standing one by the same measure."""
     with FileLock(store.lock("registry")), _mlflows_default(store):
-        version = _version_of(store.client, name, bundle) or _add_version(store, bundle, sample)
-        told = f"registered as {name} version {version.version}"
+        model = _model(store)
+        version = _version_of(store.client, model, bundle) or _add_version(store, model, bundle, sample)
+        told = f"registered as {model.name} version {version.version}"
         if not may_lead:
             return told
-        champion = _champion(store.client, name)
-        if champion and champion.version != version.version and (why := _why_not(version, champion)):
+        champion = _champion(store.client, model)
+        if champion and champion.tags.get("bundle") != bundle.digest and (why := _why_not(store.client, version, champion)):
             return f"{told}; version {champion.version} stays {CHAMPION}: {why}"
-        store.client.set_registered_model_alias(name, CHAMPION, str(version.version))
+        store.client.set_registered_model_alias(model.name, CHAMPION, str(version.version))
         return f"{told}, the {CHAMPION}"
 
 
 def crown(store: Store, number: str) -> str:
     """Make a version champion because a person says so. Raises DataError where there is no such version."""
-    name = store.config.model
+    client, name = store.client, store.config.model
     with FileLock(store.lock("registry")):
-        try:
-            version = store.client.get_model_version(name, number)
-        except MlflowException:
-            known = sorted(int(version.version) for version in store.client.search_model_versions(f"name = '{name}'"))
-            raise DataError(f"{name} has no version {number}; there are {', '.join(map(str, known)) or 'none'}") from None
-        store.client.set_registered_model_alias(name, CHAMPION, number)
-    return f"{name} version {number} is the {CHAMPION}: {_figures(version)}"
+        if not (version := _found(client.get_model_version, name, number)):
+            known = sorted(int(version.version) for version in _versions(client, {"name": name}) if version.name == name)
+            raise DataError(f"{name} has no version {number}; there are {', '.join(map(str, known)) or 'none'}")
+        client.set_registered_model_alias(name, CHAMPION, number)
+    return f"{name} version {number} is the {CHAMPION}: {figures(version.tags)}"
 
 
-def _version_of(client: MlflowClient, name: str, bundle: Bundle) -> ModelVersion | None:
-    found = client.search_model_versions(f"name = '{name}'")
-    return next((version for version in found if version.tags.get("bundle") == bundle.digest), None)
-
-
-def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
+def _found(get: Callable[..., Any], *names: str) -> Any:
+    """Return what the registry has under these names, or None."""
     try:
-        return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
+        return get(*names)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
         return None
 
 
-def _why_not(version: ModelVersion, champion: ModelVersion) -> str:
-    """Return why the champion stays, or nothing where the version is better. Test figures are shown, never selected on."""
-    if champion.tags["data_digest"] != version.tags["data_digest"]:
-        command = f"python -m pipeline.command.champion {version.version}"
-        return f"it was selected on other data, so their validation figures do not compare; `{command}` changes it"
-    if float(version.tags[SELECTED_BY]) < float(champion.tags[SELECTED_BY]):
-        return ""
-    return f"{_figures(champion)}; this one {_figures(version)}"
+def _model(store: Store) -> RegisteredModel:
+    """Return the registered model of this name in the config, made where there is none; a renamed one is followed by its tag."""
+    client, name = store.client, store.config.model
+    if not (model := _found(client.get_registered_model, name)):
+        found = every(client.search_registered_models, filter_string=conditions({f"tags.`{CONFIGURED}`": name}))
+        model = next((model for model in found if model.tags.get(CONFIGURED) == name), None)
+    if not model:
+        return client.create_registered_model(name, {CONFIGURED: name})
+    if model.name != name:
+        note(f"the registered model {name} is called {model.name} now, and is still this project's (tracking.model={name})")
+    if model.tags.get(CONFIGURED) != name:
+        client.set_registered_model_tag(model.name, CONFIGURED, name)
+    return model
 
 
-def _figures(version: ModelVersion) -> str:
-    test = f", test accuracy {float(version.tags['test/accuracy']):.4f}" if "test/accuracy" in version.tags else ""
-    return f"{SELECTED_BY.replace('/', ' ')} {float(version.tags[SELECTED_BY]):.4f}{test}"
+def _versions(client: MlflowClient, wanted: dict[str, str]) -> Iterator[ModelVersion]:
+    return every(client.search_model_versions, filter_string=conditions(wanted))
 
 
-def _add_version(store: Store, bundle: Bundle, sample: NDArray[np.uint8]) -> ModelVersion:
-    name = store.config.model
+def _version_of(client: MlflowClient, model: RegisteredModel, bundle: Bundle) -> ModelVersion | None:
+    """Return the bundle's version, if what it was made of is still there."""
+    found = (version for version in _versions(client, {"tags.bundle": bundle.digest}) if version.name == model.name)
+    return next((version for version in found if version.tags.get("bundle") == bundle.digest and _has_files(client, version)), None)
+
+
+def _has_files(client: MlflowClient, version: ModelVersion) -> bool:
+    place = _found(client.get_model_version_download_uri, version.name, str(version.version))
+    return bool(place and _found(mlflow.artifacts.list_artifacts, place))
+
+
+def _champion(client: MlflowClient, model: RegisteredModel) -> ModelVersion | None:
+    number = model.aliases.get(CHAMPION)
+    return _found(client.get_model_version, model.name, str(number)) if number else None
+
+
+def _why_not(client: MlflowClient, version: ModelVersion, champion: ModelVersion) -> str:
+    """Return why the champion stays, or nothing where the version is better."""
+    standing = _grounds_of_older(client, champion) | champion.tags
+    why = why_incomparable(version.tags, standing)
+    if not why and not _has_files(client, champion):
+        why = "its files are gone"
+    if why:
+        model = shlex.quote(version.name)
+        return f"{why}; `python -m pipeline.command.champion {version.version} --model {model}` changes it"
+    return "" if is_better(version.tags, standing) else f"{figures(standing)}; this one {figures(version.tags)}"
+
+
+def _grounds_of_older(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
+    """Return what its run says of a version that was registered before its tags said it."""
+    run = None if LOSS in version.tags or not version.run_id else _found(client.get_run, version.run_id)
+    return grounds_of_run(run.data.params) if run else {}
+
+
+def _add_version(store: Store, model: RegisteredModel, bundle: Bundle, sample: NDArray[np.uint8]) -> ModelVersion:
     run = store.run_of(bundle.digest, os.environ.get("DVC_EXP_NAME"))
     if not run:
         raise NetworkError(f"the run of bundle {bundle.digest[:12]} has not arrived in the MLflow store; repeat when it has")
     model_id, uri = _log_model(store, bundle, run.info.run_id, sample)
-    if not store.client.search_registered_models(f"name = '{name}'"):
-        store.client.create_registered_model(name)
     test = {metric: value for metric, value in run.data.metrics.items() if metric.startswith("test/")}
     scores = {metric: str(value) for metric, value in (bundle.validation | test).items()}
-    tags = {"bundle": bundle.digest, "data_digest": bundle.manifest.data_digest, **scores}
-    return store.client.create_model_version(name, uri, run.info.run_id, tags, model_id=model_id)
+    tags = {"bundle": bundle.digest, **scores, **grounds(bundle.config, bundle.manifest.data_digest)}
+    return store.client.create_model_version(model.name, uri, run.info.run_id, tags, model_id=model_id)
 
 
 def _log_model(store: Store, bundle: Bundle, run_id: str, sample: NDArray[np.uint8]) -> tuple[str, str]:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.errors import DataError
+from pipeline.tracking.search import every
 
 if TYPE_CHECKING:  # the store's packages take seconds to import
     from pipeline.tracking.store import Store
@@ -57,17 +59,14 @@ class TrackedRun:
 
 def listed(store: "Store", only: str = "", most: int | None = None) -> list[TrackedRun]:
     """Return the experiment's runs without their curves, latest first; only: a filter in MLflow's words."""
-    found: list[TrackedRun] = []
-    token = None
-    while most is None or len(found) < most:
-        page = store.client.search_runs(
-            [store.experiment], only, max_results=min(most or 1000, 1000), order_by=["attributes.start_time DESC"], page_token=token
-        )
-        found += map(_tracked, page)
-        token = page.token
-        if not token:
-            break
-    return found[:most]
+    found = every(
+        store.client.search_runs,
+        experiment_ids=[store.experiment],
+        filter_string=only,
+        max_results=min(most or 1000, 1000),
+        order_by=["attributes.start_time DESC"],
+    )
+    return [_tracked(run) for run in islice(found, most)]
 
 
 def latest(store: "Store", count: int) -> list[TrackedRun]:

@@ -1,6 +1,7 @@
 """The model registry: a bundle becomes a version once, and champion where it is better on the same data."""
 
 import dataclasses
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.addition import tracked_addition
 from pipeline.tracking.registry import crown, register
+from pipeline.tracking.selection import grounds, is_better, why_incomparable
 from pipeline.tracking.store import Store
 from tests.tracking.conftest import MakeBundle
 
@@ -56,10 +58,62 @@ def test_a_network_of_other_data_leads_only_when_a_person_says_so(
     elsewhere = trained(0.1, dataclasses.replace(manifest, data_digest="f" * 64))
     assert said(store, cfg, elsewhere) == (
         "registered as mnist version 2; version 1 stays champion: it was selected on other data, so their validation figures do "
-        "not compare; `python -m pipeline.command.champion 2` changes it"
+        "not compare; `python -m pipeline.command.champion 2 --model mnist` changes it"
     )
     assert crown(store, "2") == "mnist version 2 is the champion: validation loss 0.1000"
     assert store.client.get_model_version_by_alias("mnist", "champion").version == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"loss.label_smoothing": 0.1}, "its loss is another function or has other options, so their validation/loss does not compare"),
+        ({"loss._target_": "pipeline.training.losses.Focal"}, "its loss is another function or has other options"),
+        ({"training.balance": "weights"}, "its loss is another function or has other options"),
+        ({"training.monitor": "validation/accuracy"}, "it was selected by validation/loss, this one by validation/accuracy"),
+    ],
+)
+def test_a_figure_that_measures_something_else_never_beats_the_champion_s(changed: dict[str, Any], reason: str, cfg: Config) -> None:
+    config = dataclasses.asdict(cfg)
+    champion = {**grounds(config, "d"), "validation/loss": "0.993", "validation/accuracy": "0.5"}
+    for key, value in changed.items():
+        node, name = key.split(".")
+        config[node][name] = value
+    version = {**grounds(config, "d"), "validation/loss": "0.9789", "validation/accuracy": "0.6"}
+    assert reason in why_incomparable(version, champion)
+    assert why_incomparable(champion, champion) == ""
+
+
+@pytest.mark.parametrize(
+    ("monitor", "better", "worse"), [("validation/loss", 0.1, 0.2), ("validation/accuracy", 0.9, 0.8), ("validation/loss", 0.1, 0.1)]
+)
+def test_the_better_one_is_better_by_the_metric_that_selected_both(monitor: str, better: float, worse: float, cfg: Config) -> None:
+    cfg.training.monitor = monitor
+    told = grounds(dataclasses.asdict(cfg), "d")
+    cfg.loss["label_smoothing"] = 0.1
+    other = told if monitor.endswith("loss") else grounds(dataclasses.asdict(cfg), "d")  # of accuracies the loss does not matter
+    one, two = {**told, monitor: str(better)}, {**other, monitor: str(worse)}
+    assert why_incomparable(one, two) == ""
+    assert is_better(one, two) is (better != worse)
+    assert not is_better(two, one)
+
+
+@pytest.mark.parametrize("value", ["", "many", "nan", None])
+def test_a_champion_whose_figure_is_no_number_does_not_compare(value: str | None, cfg: Config) -> None:
+    version = {**grounds(dataclasses.asdict(cfg), "d"), "validation/loss": "1.0"}
+    champion = {key: text for key, text in {**version, "validation/loss": value}.items() if text is not None}
+    assert "its validation/loss is" in why_incomparable(version, champion)
+
+
+def test_a_version_from_before_its_tags_said_all_is_compared_by_its_run(store: Store, cfg: Config, trained: MakeBundle) -> None:
+    said(store, cfg, trained(1.0))
+    for tag in ("loss", "selected_by"):
+        store.client.delete_model_version_tag("mnist", "1", tag)
+    assert said(store, cfg, trained(2.0)) == (
+        "registered as mnist version 2; version 1 stays champion: validation loss 1.0000; this one validation loss 2.0000"
+    )
+    store.client.delete_run(store.client.get_model_version("mnist", "1").run_id)
+    assert said(store, cfg, trained(0.5)) == "registered as mnist version 3, the champion"
 
 
 def test_only_a_version_that_there_is_can_be_crowned(store: Store, cfg: Config, trained: MakeBundle) -> None:
