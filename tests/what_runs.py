@@ -637,7 +637,7 @@ def page() -> str:
         "# Which stages run after which edit",
         "",
         "Each row is a test (`make test-slow`, tests/test_what_runs.py) in a fresh clone with sixty photos in data/own.",
-        "After each, a second `dvc repro` runs nothing. Where a stage runs needlessly, the last column says why.",
+        "After each that ends well, a second `dvc repro` runs nothing; after a refusal configure looks again. Where a stage runs needlessly, the last column says why.",
         "",
         "| edit | run by | " + " | ".join(STAGES) + " | |",
         "|---|---|" + "---|" * len(STAGES) + "---|",

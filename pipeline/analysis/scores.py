@@ -1,11 +1,10 @@
 """Numbers about predictions: accuracy with its interval, confusion matrix, hardest images, surest mistakes."""
 
-import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 Labels = NDArray[np.int64]  # (N,)
 Probabilities = NDArray[np.float32]  # (N, classes)
@@ -23,18 +22,18 @@ def score(labels: Labels, probabilities: Probabilities, confidence: float) -> Sc
     right = int((probabilities.argmax(axis=1) == labels).sum())
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = float(-np.log(np.maximum(true, 1e-12)).mean())
-    return Score(round(right / len(labels), 6), wilson_interval(right, len(labels), confidence), round(loss, 6), len(labels))
+    return Score(round(right / len(labels), 6), exact_interval(right, len(labels), confidence), round(loss, 6), len(labels))
 
 
-def wilson_interval(right: int, total: int, confidence: float) -> tuple[float, float]:
-    """Return where the accuracy on many more such images lies (Wilson, JASA 22, 1927).
+def exact_interval(right: int, total: int, confidence: float) -> tuple[float, float]:
+    """Return where the accuracy on many more such images lies (Clopper and Pearson, Biometrika 26, 1934).
 
-    Unlike p +- z sqrt(p (1 - p) / n) it is sensible near 0 and 1, where good networks are."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = right / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return round(max(0.0, middle - half), 6), round(min(1.0, middle + half), 6)
+    It holds the true accuracy at least as often as `confidence` says, whatever that accuracy is. Near 1, where good networks are,
+    shorter intervals do not: Wilson's of 95 % holds 0.999 in 87 % of the tests on 142 images."""
+    tail = (1 - confidence) / 2
+    low = betaincinv(right, total - right + 1, tail) if right else 0.0
+    high = betaincinv(right + 1, total - right, 1 - tail) if right < total else 1.0
+    return round(float(low), 6), round(float(high), 6)
 
 
 def confusion(labels: Labels, predictions: Labels, classes: int) -> NDArray[np.int64]:

@@ -59,6 +59,7 @@ def main(cfg: Config, places: Places) -> None:
         config = {node: asdict(cfg)[node] for node in TRAINED_WITH}
         folder = places.target("bundle")
         run.tag(bundle=write_bundle(folder, network, manifest, config, fitted.best, fitted.history, fitted.filters))
+        run.log_kept(fitted.best)
         uncertain = doubt(manifest)
         if uncertain:
             run.tag(uncertain=uncertain)

@@ -43,5 +43,6 @@ def restore(run: Run, bundle: Bundle) -> None:
     run.log_layers(bundle.config["model"]["name"], summary, bundle.config["training"]["batch_size"])
     for row in bundle.history:
         run.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
+    run.log_kept(bundle.validation)
     for step, weight in enumerate([] if bundle.filters is None else bundle.filters):
         run.log_filters(weight, step)

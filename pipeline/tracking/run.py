@@ -78,6 +78,10 @@ class Run:
         path.write_text(text)
         self._tell("artifact", path, folder=None)
 
+    def log_kept(self, best: dict[str, float]) -> None:
+        """Tell the validation figures of the epoch whose weights were kept: of a curve MLflow's table shows the last value."""
+        self.log_metrics({f"best/{name}": value for name, value in best.items() if name.startswith("validation/")}, int(best["epoch"]))
+
     def log_report(self, reports: Path, step: int) -> None:
         """Tell what reports/ says of the test images. step: the epoch whose weights were kept."""
         metrics = json.loads((reports / "metrics.json").read_text())

@@ -47,7 +47,7 @@ def view(images: list[str]) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": ["attributes.`Dataset`", "metrics.`validation/loss`", "metrics.`test/accuracy`"],
+        "selectedColumns": ["attributes.`Dataset`", "metrics.`best/validation/loss`", "metrics.`test/accuracy`"],
         "runsHiddenMode": "FIRST_10_RUNS",
         "compareRunCharts": [*map(_image, images), *(_line(name, keys) for name, keys in CURVES.items())],
         "compareRunSections": [*(_section(name, columns) for name, columns in COLUMNS.items()), *map(_folded, FOLDED)],

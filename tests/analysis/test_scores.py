@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from pipeline.analysis.scores import confusion, hardest, score, surest_mistakes, wilson_interval
+from pipeline.analysis.scores import confusion, exact_interval, hardest, score, surest_mistakes
 
 LABELS = np.array([0, 1, 2, 2])
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.4, 0.0], [0.1, 0.2, 0.7], [0.9, 0.1, 0.0]], np.float32)
@@ -13,7 +14,7 @@ def test_accuracy_and_loss_are_those_by_hand() -> None:
     found = score(LABELS, PROBABILITIES, 0.95)
     assert (found.accuracy, found.images) == (0.5, 4)
     assert found.loss == pytest.approx(-(math.log(0.8) + math.log(0.4) + math.log(0.7) + math.log(1e-12)) / 4, abs=1e-5)
-    assert found.accuracy_interval == wilson_interval(2, 4, 0.95)
+    assert found.accuracy_interval == exact_interval(2, 4, 0.95)
 
 
 def test_an_accuracy_is_told_to_six_digits() -> None:
@@ -27,21 +28,30 @@ def test_a_probability_of_zero_for_the_truth_gives_a_finite_loss() -> None:
 
 @pytest.mark.parametrize(
     ("right", "total", "expected"),
-    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))],  # Newcombe 1998
+    [(81, 263, (0.2527, 0.3676)), (15, 148, (0.0578, 0.1617)), (0, 20, (0.0, 0.1684)), (1, 29, (0.0009, 0.1776))],  # Newcombe 1998
 )
-def test_the_interval_is_wilson_s(right: int, total: int, expected: tuple[float, float]) -> None:
-    assert wilson_interval(right, total, 0.95) == pytest.approx(expected, abs=6e-5)
+def test_the_interval_is_clopper_and_pearson_s(right: int, total: int, expected: tuple[float, float]) -> None:
+    assert exact_interval(right, total, 0.95) == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("total", [1, 10, 50, 142, 500])
+def test_the_interval_holds_the_true_accuracy_as_often_as_it_says_near_1_too(total: int, confidence: float) -> None:
+    low, high = np.array([exact_interval(right, total, confidence) for right in range(total + 1)]).T
+    for accuracy in (*np.linspace(0.01, 0.99, 99), 0.995, 0.998, 0.999, 0.9995, 0.9999):
+        chances = binom.pmf(np.arange(total + 1), total, accuracy)
+        assert chances[(low <= accuracy) & (accuracy <= high)].sum() >= confidence - 1e-9, accuracy
 
 
 def test_the_interval_stays_within_0_and_1_and_narrows_with_more_images() -> None:
-    few, many = wilson_interval(10, 10, 0.95), wilson_interval(1000, 1000, 0.95)
+    few, many = exact_interval(10, 10, 0.95), exact_interval(1000, 1000, 0.95)
     assert 0 < few[0] < many[0] < 1
     assert few[1] == many[1] == 1
 
 
 def test_more_confidence_needs_a_wider_interval() -> None:
-    low, high = wilson_interval(80, 100, 0.99)
-    assert low < wilson_interval(80, 100, 0.9)[0] < 0.8 < wilson_interval(80, 100, 0.9)[1] < high
+    low, high = exact_interval(80, 100, 0.99)
+    assert low < exact_interval(80, 100, 0.9)[0] < 0.8 < exact_interval(80, 100, 0.9)[1] < high
 
 
 def test_the_confusion_matrix_counts_actual_by_predicted() -> None:

@@ -34,6 +34,7 @@ from pipeline.tracking.delivery import Delivery, settle
 from pipeline.tracking.journal import COURIER, Journal, waiting
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
+from pipeline.tracking.view import view
 from pipeline.training.summary import summary_of
 from tests.project import ROOT, environment
 from tests.tracking.conftest import MakeBundle
@@ -331,6 +332,19 @@ def test_a_bundles_run_is_found_again_and_made_where_the_store_has_none(home: Pa
     assert sorted(pictures(home, found)) == ["filters/first_layer+step+0", "filters/first_layer+step+1"]
     assert [point.step for point in client(home).get_metric_history(found.info.run_id, "test/loss")] == [1, 2]
     assert len(client(home).get_metric_history(found.info.run_id, "validation/loss")) == 1
+
+
+def test_the_table_of_runs_has_the_kept_network_s_figures_beside_those_of_the_last_epoch(
+    home: Path, cfg: Config, trained: MakeBundle
+) -> None:
+    worse = {"epoch": 2.0, "validation/loss": 3.0, "validation/accuracy": 0.25}
+    bundle = trained(1.0)
+    with tracked_addition(cfg, dataclasses.replace(bundle, history=[*bundle.history, worse]), home):
+        pass
+    metrics = only_run(home, cfg).data.metrics
+    assert (metrics["validation/loss"], metrics["validation/accuracy"]) == (3.0, 0.25)
+    assert (metrics["best/validation/loss"], metrics["best/validation/accuracy"]) == (1.0, 0.5)
+    assert "metrics.`best/validation/loss`" in view([])["selectedColumns"]
 
 
 def test_what_is_told_of_a_run_waits_for_it_where_its_courier_takes_long(
