@@ -58,6 +58,11 @@ def refuse_mixture(root: Path) -> None:
             )
 
 
+def is_shallow(root: Path) -> bool:
+    """Tell whether a clone lacks history; DVC can't bring results from its copy of one."""
+    return _git(root, "rev-parse", "--is-shallow-repository") == "true"
+
+
 def _is_torn(path: Path) -> bool:
     return path.exists() and has_markers(path.read_text(errors="replace"))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.config.configure import configure
 from pipeline.config.entry import run_command
 from pipeline.config.errors import ConfigError
+from pipeline.config.merges import is_shallow
 from pipeline.config.places import WORKSPACE
 
 
@@ -21,6 +22,9 @@ def main() -> None:
         hint = "A queued experiment has only the files that git tracks: `git add` new ones, then queue it again"
         raise ConfigError(f"{error}. {hint}") from error
     print("\n".join(lines) or "params.yaml and conf/ agree")
+    home = Path(os.environ.get("DVC_ROOT", WORKSPACE))
+    if home != WORKSPACE and is_shallow(home):
+        print("note: this clone is shallow, and DVC loses what it runs in a copy, without a word; type `git fetch --unshallow` first")
 
 
 if __name__ == "__main__":

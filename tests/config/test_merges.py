@@ -9,6 +9,7 @@ from pipeline.command.doctor import mend
 from pipeline.config.errors import ConfigError
 from pipeline.config.merges import GENERATED
 from tests.config.copies import LOCAL, Copy
+from tests.project import Project, cloned
 
 TRAINING = "conf/training/default.yaml"
 
@@ -174,3 +175,17 @@ def test_an_experiment_needs_no_record_of_an_earlier_one(project: Copy) -> None:
     (project.root / "conf.lock").unlink()
     assert project.experiment("seed=5") == ["params.yaml: as DVC composed it for this experiment"]
     assert project.lock.changed == {"seed": 5}
+
+
+@pytest.mark.slow
+def test_in_a_shallow_clone_a_copy_of_dvc_says_that_its_result_will_be_lost(tmp_path: Path) -> None:
+    whole = cloned(tmp_path / "whole")
+    whole.ok("git", "commit", "-q", "--allow-empty", "-m", "second")
+    whole.ok("git", "clone", "-q", "--depth", "1", f"file://{whole.root}", str(tmp_path / "shallow"))
+    shallow = Project(tmp_path / "shallow")
+    note = "note: this clone is shallow, and DVC loses what it runs in a copy, without a word; type `git fetch --unshallow` first"
+    assert note in shallow.ok("dvc", "exp", "run", "--temp", "-S", "seed=4", "configure").output
+    assert shallow.ok("dvc", "exp", "list").output == ""
+    shallow.ok("git", "fetch", "-q", "--unshallow")
+    assert note not in shallow.ok("dvc", "exp", "run", "--temp", "-n", "kept", "-S", "seed=5", "configure").output
+    assert "kept" in shallow.ok("dvc", "exp", "list").output
