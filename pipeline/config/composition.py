@@ -54,6 +54,18 @@ def compose_alone(conf: Path, chosen: Mapping[str, str]) -> Tree:
     return compose(conf, no_local + [f"{group}={option}" for group, option in chosen.items()])
 
 
+def option_of(path: Path, conf: Path) -> tuple[str, str]:
+    """Return group and option of a file of conf/, as `group=option` chooses it; one in a folder of its group has that in its name."""
+    group, _, option = path.relative_to(conf).with_suffix("").as_posix().partition("/")
+    return (group, option) if option else ("", group)
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """Return the options of a group, those in its folders too; none where there is no such group."""
+    folder = conf / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")) if group else []
+
+
 def known_keys(conf: Path, tree: Tree) -> Tree:
     """Compose conf/ under the choices of `tree` and without this working copy's values: what is in it is a known key."""
     return compose_alone(conf, choices(tree))

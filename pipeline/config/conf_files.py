@@ -12,7 +12,7 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from pipeline.config.build import allowed
 from pipeline.config.checks.kinds import shown
-from pipeline.config.composition import in_one_line, is_interpolation
+from pipeline.config.composition import in_one_line, is_interpolation, option_of
 from pipeline.config.documents import LOCAL, Document
 from pipeline.config.environment import RESOLVER, reads_environment
 from pipeline.config.errors import ConfigError
@@ -29,13 +29,13 @@ def check_files(root: Path, *generated: str) -> None:
     """Raise ConfigError, with file and line, for a file of conf/, or one of the generated ones, that can't be what it should be."""
     for path in sorted((root / "conf").rglob("*.yaml")):
         document = Document.read(path, root)
-        group = path.parent.relative_to(root / "conf").as_posix()
+        group, name = option_of(path, root / "conf")
         _check_root(document)
         if group in HOLDS_WHOLE_KEYS:
             _check_package(document, group)
-        if group not in (".", "local") and not group.startswith("hydra") and not path.stem.startswith("_"):
-            _check_name(document, group, path.stem)
-        _check_entries(document, document.root, "" if group in (".", *HOLDS_WHOLE_KEYS) else f"{group.replace('/', '.')}.")
+        if group not in ("", "local", "hydra") and not path.stem.startswith("_"):
+            _check_name(document, group, name)
+        _check_entries(document, document.root, "" if group in ("", *HOLDS_WHOLE_KEYS) else f"{group}.")
     for path in (root / name for name in generated if (root / name).exists()):
         document = Document.read(path, root)
         _check_root(document)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config.composition import Tree, choices
+from pipeline.config.composition import Tree, choices, options
 from pipeline.config.documents import LOCAL, Document
 from pipeline.config.errors import ConfigError
 from pipeline.config.secrets import redact
@@ -59,7 +59,8 @@ class Origin:
             yield document, inner
             for entry in document.defaults():  # what this option is built on
                 if isinstance(entry.value, str) and entry.value not in ("_self_", option):
-                    yield from self._group_files(group, entry.value, inner)
+                    base = entry.value.partition("@")[0].removeprefix(f"/{group}/")  # as a file in a folder of the group may say
+                    yield from self._group_files(group, base, inner)
 
     def _nearest(self, key: str) -> str | None:
         """Return where a key that is nowhere would stand: the line of what holds it, or its group's file."""
@@ -75,7 +76,7 @@ class Origin:
         key = f"{group}.name"
         if key in self.edited and (params := self._document("params.yaml")) and (node := params.find(key)):
             return params.at(node)
-        experiments = sorted(str(path.relative_to(self.root)) for path in (self.root / "conf" / "experiment").glob("*.yaml"))
+        experiments = [f"conf/experiment/{name}.yaml" for name in options(self.root / "conf", "experiment")]
         for path in (LOCAL, *experiments, "conf/config.yaml"):
             if (document := self._document(path)) and (node := document.choice(group, option)):
                 return document.at(node)
@@ -88,7 +89,7 @@ class Origin:
 
     def options(self, word: str) -> list[str]:
         """Return the options of the group that an override names, none where it names no group."""
-        return sorted(path.stem for path in (self.root / "conf" / name_of(word)).glob("*.yaml"))
+        return options(self.root / "conf", name_of(word))
 
     def _document(self, path: str) -> Document | None:
         try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from pipeline.config.checks.keys import nearest, unknown_key, unknown_keys
-from pipeline.config.composition import Tree, compose, has, in_one_line, leaves, put
+from pipeline.config.composition import Tree, compose, has, in_one_line, leaves, options, put
 from pipeline.config.errors import ConfigError
 from pipeline.config.origin import Origin, name_of, on_the_command_line
 
@@ -38,8 +38,9 @@ def translated(error: BaseException, origin: Origin) -> ConfigError | None:
         reason = in_one_line(error).partition("See https")[0].strip()
         return ConfigError(f"{on_the_command_line(error.override)}: neither group=name nor key=value: {reason}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        return _no_option(group, option, sorted(error.options)) if error.options else _no_group(group, option, origin)
+        if error.options:  # of which Hydra leaves out those in folders of the group
+            return _no_option(*error.missing_cfg_file.partition("/")[::2], origin)
+        return _no_group(*error.missing_cfg_file.rpartition("/")[::2], origin)
     in_file = IN_FILE.search(str(error))
     if found := UNKNOWN.search(str(error)):
         name = found[1].replace("/", ".")
@@ -53,8 +54,11 @@ def translated(error: BaseException, origin: Origin) -> ConfigError | None:
     return _no_name(origin)
 
 
-def _no_option(group: str, option: str, options: list[str]) -> ConfigError:
-    return ConfigError(f"there is no conf/{group}/{option}.yaml, but {', '.join(options)}{nearest(option, options)}", f"{group}={option}")
+def _no_option(group: str, option: str, origin: Origin) -> ConfigError:
+    known = options(origin.root / "conf", group)
+    same_end = [name for name in known if name.split("/")[-1] == option.split("/")[-1]]
+    hint = nearest(option, same_end, cutoff=0) or nearest(option, known)
+    return ConfigError(f"there is no conf/{group}/{option}.yaml, but {', '.join(known)}{hint}", f"{group}={option}")
 
 
 def _no_group(group: str, option: str, origin: Origin) -> ConfigError:
