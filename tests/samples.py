@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.config.composition import options as options_of
 from pipeline.config.places import WORKSPACE
 from pipeline.config.schema import Dataset
 
@@ -34,7 +35,7 @@ TWO_CLASSES = ("keras_one_output", "binary_cross_entropy")  # options for two cl
 
 def options(group: str) -> list[str]:
     """Return the names of a group's option files."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return options_of(CONF, group)
 
 
 def option_files() -> list[tuple[str, str]]:

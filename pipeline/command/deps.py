@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 
 from pipeline.config.places import WORKSPACE
 
-# No result depends on these: live.py checks and warns outside DVC, layer_table.py prints.
-WITHOUT_EFFECT = {"pipeline/config/live.py", "pipeline/analysis/layer_table.py"}
+# No result depends on these: what surrounds a live run checks, warns and tells outside DVC, layer_table.py prints.
+LIVE = {f"pipeline/config/{name}.py" for name in ("live", "sweep", "job")}
+WITHOUT_EFFECT = LIVE | {"pipeline/analysis/layer_table.py"}
 
 # Used without an import: `_target_` in conf/model and conf/loss names classes in these; a page is filled into its template.
 UNIMPORTED = {

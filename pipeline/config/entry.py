@@ -5,29 +5,28 @@ live          python -m pipeline.stage.train model=lenet optimizer.lr=0.01      
 """
 
 import atexit
-import errno
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.config.errors import BusyError, ConfigError, PipelineError, Stopped
+from pipeline.config.errors import UNEXPECTED, BusyError, ConfigError, Stopped, is_unexpected, verdict
 from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.rank import LOCAL, helping, may_help, rank_of
 from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
 
-Main = Callable[[Config, Places], None]
+Main = Callable[[Config, Places], Any]  # what it returns is a sweep's objective
 
 SHARED = "train"  # the stage whose work several processes may do together
-DISK_FULL, UNEXPECTED = 73, 1  # exit codes beside those of pipeline/config/errors.py
 
 
 def entry(main: Main) -> Callable[[], None]:
@@ -52,7 +51,7 @@ def run_command(name: str, work: Callable[[], Any]) -> NoReturn:
     if codes == [0]:
         for number in (signal.SIGTERM, signal.SIGINT):  # which come too late
             signal.signal(number, signal.SIG_IGN)
-    if codes == [ConfigError.exit_code]:  # nothing has begun
+    if codes == [ConfigError.exit_code] and threading.active_count() == 1:  # nothing has begun
         _leave(codes)
     sys.exit(codes[0])
 
@@ -72,18 +71,16 @@ def exit_code(name: str, work: Callable[[], Any]) -> int:
     signal.signal(signal.SIGINT, _stop)
     try:
         work()
-    except PipelineError as error:
-        return _failed(name, str(error), error.exit_code)
-    except Stopped as stopped:
-        return _failed(name, f"{stopped}; {stopped.then}", stopped.exit_code)
     except BrokenPipeError:  # the reader has seen enough: … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _failed(name, f"the disk is full: {error.filename or ''} {error.strerror}; free some space and repeat", DISK_FULL)
-        return _unexpected(name, error)
-    except Exception as error:
-        return _unexpected(name, error)
+    except (Exception, Stopped) as error:
+        if is_unexpected(error):
+            import traceback
+
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)
+        code, reason = verdict(error)
+        print(f"{name} failed: {redact(reason)}", file=sys.stderr)
+        return code
     return 0
 
 
@@ -107,21 +104,25 @@ def launch(stage: str, main: Main) -> None:
     ours = [f"{key}={value}" for key, value in settings.items() if key not in given]
     # together, as argparse takes no second group of them behind an option; before, as --info would take one for its own value
     sys.argv[1:] = [*filter(_is_override, words), *ours, *filterfalse(_is_override, words)]
+    if "--hydra-help" in words:  # it composes Hydra's part alone
+        sys.argv[1:] = [*ours, "--hydra-help"]
 
-    failures: list[Exception] = []  # of a sweep's jobs: one failed job does not end the others
+    sweep = (socket.gethostname(), os.getpid())
 
-    def task(cfg: Any) -> None:
-        try:
-            _run_stage(stage, main, cfg, in_dvc, run_folder)
-        except Exception as error:
-            failures.append(error)
-            if len(failures) > 1:
-                _failed(stage, str(error), UNEXPECTED)
+    def task(cfg: Any) -> Any:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+            return _run_stage(stage, main, cfg, in_dvc, run_folder)
+        from pipeline.config.job import as_job
+
+        return as_job(lambda: _run_stage(stage, main, cfg, in_dvc, run_folder), cfg, sweep)
 
     if in_dvc or LOCAL in os.environ:
         _watch_parent()
     try:
-        with _around_hydra(in_dvc):
+        with _around_hydra(in_dvc, stage):
             hydra.main(config_path=str(WORKSPACE / "conf"), config_name="config", version_base="1.3")(task)()
     except Exception as error:
         if type(error).__module__.startswith(("hydra.", "omegaconf.", "yaml.")):
@@ -129,24 +130,26 @@ def launch(stage: str, main: Main) -> None:
 
             raise ConfigError(in_one_line(error)) from error
         raise
-    if failures:
-        raise failures[0]
 
 
 def _is_override(word: str) -> bool:
     return not word.startswith("-") and ("=" in word or word.startswith("~"))
 
 
-def _around_hydra(in_dvc: bool) -> AbstractContextManager[None]:
-    """Return what a live run puts around Hydra, so that it sees no secret and its refusals say where; in DVC the stage before did."""
-    if in_dvc:
-        return nullcontext()
+@contextmanager
+def _around_hydra(in_dvc: bool, stage: str) -> Iterator[None]:
+    """Put around Hydra what a live run needs: it sees no secret, writes to no folder of others, and its refusals say where."""
+    if in_dvc:  # where the stage before has looked
+        yield
+        return
     from pipeline.config.live import composing
+    from pipeline.config.sweep import sweeping
 
-    return composing(WORKSPACE, sys.argv[1:])
+    with composing(WORKSPACE, sys.argv[1:]), sweeping(WORKSPACE, stage):
+        yield
 
 
-def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) -> None:
+def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) -> Any:
     from filelock import FileLock, Timeout
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -159,20 +162,20 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
         with suppress(OSError):
             (WORKSPACE / run_folder).rmdir()  # which Hydra has made where torchrun has started this process
         with helping():
-            main(config, Places(live))
-        return
-    if HydraConfig.get().mode is RunMode.MULTIRUN:  # the command that helpers get is that of this job, not of the sweep
+            return main(config, Places(live))
+    is_job = HydraConfig.get().mode is RunMode.MULTIRUN
+    if is_job:  # the command that helpers get is that of this job, not of the sweep
         sys.argv[1:] = [*HydraConfig.get().overrides.task, *(word for word in sys.argv if word.startswith("hydra"))]
     checked: AbstractContextManager[Any] = nullcontext(resolved(settled(plain(cfg))) if in_dvc else None)
     if live:
         from pipeline.config.live import live_run
 
-        checked = live_run(settled(plain(cfg)), WORKSPACE, live, plain(HydraConfig.get().overrides)["task"])
+        checked = live_run(settled(plain(cfg)), WORKSPACE, live, plain(HydraConfig.get().overrides)["task"], is_job)
     lock = FileLock((live or WORKSPACE / ".dvc" / "tmp") / f".{stage}.lock", blocking=False)
     try:
         with checked as params, lock:
             gc.enable()
-            main(parse(params), Places(live))
+            return main(parse(params), Places(live))
     except Timeout:
         raise BusyError(f"another process is writing the outputs of {stage}; wait for it or stop it, then repeat") from None
 
@@ -195,17 +198,3 @@ def _watch_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _failed(name: str, reason: str, code: int) -> int:
-    print(f"{name} failed: {redact(reason)}", file=sys.stderr)
-    return code
-
-
-def _unexpected(name: str, error: Exception) -> int:
-    import traceback
-
-    print(redact(traceback.format_exc()), end="", file=sys.stderr)
-    return _failed(
-        name, f"unexpected {type(error).__name__}: {error}. This is a fault of the pipeline; the lines above say where", UNEXPECTED
-    )

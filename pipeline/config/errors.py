@@ -1,5 +1,9 @@
 """What can go wrong for a user, each with the exit code that the shell, DVC and a cluster see."""
 
+import errno
+
+DISK_FULL, UNEXPECTED = 73, 1
+
 
 class PipelineError(Exception):
     """An error whose message is all that a user needs: what, where, expected, received, what to do."""
@@ -64,3 +68,20 @@ class Stopped(BaseException):
         super().__init__(f"stopped by signal {signal_number}")
         self.then = "nothing of it counts as done, the same command starts again"
         self.exit_code = 128 + signal_number
+
+
+def verdict(error: BaseException) -> tuple[int, str]:
+    """Return the exit code of what ends by this error, and the reason in a line."""
+    if isinstance(error, Stopped):
+        return error.exit_code, f"{error}; {error.then}"
+    if isinstance(error, PipelineError):
+        return error.exit_code, str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK_FULL, f"the disk is full: {error.filename or ''} {error.strerror}; free some space and repeat"
+    words = f"unexpected {type(error).__name__}: {error}. This is a fault of the pipeline; the lines above say where"
+    return UNEXPECTED, words
+
+
+def is_unexpected(error: BaseException) -> bool:
+    """Tell whether only a traceback says what went wrong."""
+    return not isinstance(error, (Stopped, PipelineError)) and verdict(error)[0] == UNEXPECTED

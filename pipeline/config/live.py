@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 
 from pipeline.config.composition import Tree, dump, in_one_line, known_keys
@@ -23,7 +24,7 @@ def composing(root: Path, words: list[str]) -> Iterator[None]:
     """Surround Hydra: refuse what it must not see, and put what it refuses into the project's words.
 
     words: the command line without the program's name."""
-    refuse_typed(words)
+    typed = refuse_typed(words)
     check_files(root, "params.yaml", "conf.lock")
     try:
         yield
@@ -32,47 +33,55 @@ def composing(root: Path, words: list[str]) -> Iterator[None]:
             raise
         from pipeline.config.refusals import translated, with_place
 
-        origin = Origin(root, [word for word in words if not word.startswith("-")])
+        origin = Origin(root, typed)
         raise with_place(translated(error, origin) or ConfigError(in_one_line(error)), origin) from error
 
 
-def refuse_typed(words: list[str]) -> None:
-    """Raise ConfigError for a word that looks like a secret, reads the environment, or makes Hydra run a class by its name."""
+def refuse_typed(words: list[str]) -> list[str]:
+    """Raise ConfigError for a word that looks like a secret, reads the environment, or makes Hydra run what it names.
+
+    Return the overrides among the words, which are no options of Hydra's and no values of these."""
+    options = get_args_parser().parse_args(words)
     for word in words:
         key, _, value = word.partition("=")
         if what := looks_secret(name_of(word), value) or looks_secret("", word):
             raise ConfigError(f"the command line ({redact(key)}=…): the value looks like {what}; {way_out(name_of(word))}")
         if RESOLVER in word:
             raise ConfigError(f"{on_the_command_line(word)}: {reads_environment(name_of(word))}")
+    for word in options.overrides:
         if "hydra.callbacks" in word or "hydra/callbacks" in word or name_of(word) == "hydra":
             raise ConfigError(f"{on_the_command_line(word)}: Hydra would run what this names; no callback is allowed")
+    if options.experimental_rerun:
+        raise ConfigError("--experimental-rerun runs what is in the file that it names; type the overrides of that run instead")
+    return list(options.overrides)
 
 
 @contextmanager
-def live_run(tree: Tree, root: Path, folder: Path, typed: list[str]) -> Iterator[Tree]:
-    """Check the config, keep it as the run's config.yaml, and yield it resolved; say where a refused key stands, later too."""
+def live_run(tree: Tree, root: Path, folder: Path, typed: list[str], is_job: bool = False) -> Iterator[Tree]:
+    """Check the config, keep it as the run's config.yaml, and yield it resolved; say where a refused key stands, later too.
+
+    is_job: it is one of a sweep, which has warned for all."""
+    from pipeline.config.checks.check import check
     from pipeline.config.refusals import located
 
     with located(Origin(root, typed, tree=tree)):
         try:
-            params = _checked(tree, root)
+            params = check(tree, known_keys(root / "conf", tree), accepted(root))
         except PipelineError:
             if not any(folder.iterdir()):
                 folder.rmdir()
             raise
+        if not is_job:
+            warn_of_unlifted(root)
         (folder / "config.yaml").write_text(dump(params))
         yield params
 
 
-def _checked(tree: Tree, root: Path) -> Tree:
-    """Return the config resolved; refuse it where it can't work, and warn of what it does not hold."""
-    from pipeline.config.checks.check import check
-
-    params = check(tree, known_keys(root / "conf", tree), accepted(root))
+def warn_of_unlifted(root: Path) -> None:
+    """Say what a live run does not hold that params.yaml does."""
     if changes := unlifted(root):
         told = ", ".join(changes)
         print(
             f"note: params.yaml holds what conf/ does not: {told}. This live run goes by conf/; `make params` lifts it there",
             file=sys.stderr,
         )
-    return params

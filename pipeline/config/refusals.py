@@ -1,7 +1,7 @@
 """One form for every refusal of a config: where it stands, what is wrong, what was expected. Hydra's words are put into it too."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -38,6 +38,8 @@ def translated(error: BaseException, origin: Origin) -> ConfigError | None:
         reason = in_one_line(error).partition("See https")[0].strip()
         return ConfigError(f"{on_the_command_line(error.override)}: neither group=name nor key=value: {reason}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        if error.missing_cfg_file.startswith("hydra/"):
+            return _no_plugin(*error.missing_cfg_file.rpartition("/")[::2], error.options)
         if error.options:  # of which Hydra leaves out those in folders of the group
             return _no_option(*error.missing_cfg_file.partition("/")[::2], origin)
         return _no_group(*error.missing_cfg_file.rpartition("/")[::2], origin)
@@ -59,6 +61,13 @@ def _no_option(group: str, option: str, origin: Origin) -> ConfigError:
     same_end = [name for name in known if name.split("/")[-1] == option.split("/")[-1]]
     hint = nearest(option, same_end, cutoff=0) or nearest(option, known)
     return ConfigError(f"there is no conf/{group}/{option}.yaml, but {', '.join(known)}{hint}", f"{group}={option}")
+
+
+def _no_plugin(group: str, option: str, known: Sequence[str]) -> ConfigError:
+    hint = nearest(option, known) or (
+        "; joblib and submitit come with the extra `launchers` of pyproject.toml" if "launcher" in group else ""
+    )
+    return ConfigError(f"{group} has no option {option}, but {', '.join(sorted(known))}{hint}", f"{group}={option}")
 
 
 def _no_group(group: str, option: str, origin: Origin) -> ConfigError:

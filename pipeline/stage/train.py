@@ -7,8 +7,8 @@ from pipeline.config.schema import Config
 
 
 @entry
-def main(cfg: Config, places: Places) -> None:
-    """Train the configured network on the prepared images; write its bundle."""
+def main(cfg: Config, places: Places) -> float | None:
+    """Train the configured network on the prepared images; write its bundle. Its training.monitor is what a sweep looks at."""
     import time
     from dataclasses import asdict
     from functools import partial
@@ -49,7 +49,7 @@ def main(cfg: Config, places: Places) -> None:
     identity = identity_of(cfg, TRAINED_WITH, manifest.data_digest)
     if rank_of(cfg.training):
         fit(cfg, network, manifest, prepared, checkpoints_of_rank_0(identity, places.home), Silent())
-        return
+        return None
     with (
         checkpoints_of(identity, places.home, cfg.machine.keep, ranks_of(cfg.training) > 1) as checkpoints,
         tracked_training(cfg, manifest, places.home, checkpoints.name) as run,
@@ -72,6 +72,7 @@ def main(cfg: Config, places: Places) -> None:
         print(uncertain)
     if places.live:
         print(f"what it does on the test images: python -m pipeline.stage.evaluate hydra.run.dir={places.show(places.live)}")
+    return best[cfg.training.monitor]
 
 
 if __name__ == "__main__":

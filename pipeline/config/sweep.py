@@ -1,0 +1,225 @@
+"""A sweep of live runs, whatever launcher starts its jobs: each failure is told when it happens, the end is a table and one exit code.
+
+Jobs may work in other processes, so what came of them stands in records (job.py) in the sweep's folder."""
+
+import math
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from pipeline.config.errors import UNEXPECTED, PipelineError, Stopped
+from pipeline.config.hydra_hooks import looking
+from pipeline.config.job import RECORDS, SIGNALS, STOP, Record, read_records
+from pipeline.config.live import warn_of_unlifted
+from pipeline.config.points import Point, Points, points_of, refuse_hydras_folder, values_of
+from pipeline.config.secrets import redact
+
+LOOK = 0.2  # seconds between two looks at the records
+LAST = 40.0  # seconds in which jobs that are asked to end do so: a training's run waits 30 to be told as KILLED
+LATE = 60.0  # seconds in which a job's process starts
+WITHOUT_A_WORD = "its process has ended without a word, as a killed one does; a machine whose memory is full kills, too"
+
+
+class JobsFailed(PipelineError):
+    """Some jobs of a sweep have failed; the exit code is that of all where they failed alike."""
+
+    def __init__(self, failed: int, jobs: int, codes: set[int]) -> None:
+        super().__init__(f"{failed} of {jobs} jobs failed; the table says which and why")
+        self.exit_code = codes.pop() if len(codes) == 1 else UNEXPECTED
+
+
+@contextmanager
+def sweeping(root: Path, stage: str) -> Iterator[None]:
+    """Surround Hydra: look where it would write, and at the points of a sweep, before it begins; tell what came of the jobs."""
+    points = Points(root)
+    jobs = Jobs(stage, points.checked)
+
+    def look(config: DictConfig) -> None:
+        if config.hydra.mode is RunMode.RUN:
+            refuse_hydras_folder(root, config, "hydra.run.dir")
+            refuse_hydras_folder(root, config, "hydra.run.dir", "hydra.output_subdir")
+            return
+        refuse_hydras_folder(root, config, "hydra.sweep.dir")
+        refuse_hydras_folder(root, config, "hydra.launcher.submitit_folder")
+        loader = GlobalHydra.instance().config_loader()
+        points.check(loader, config, points_of(loader, config) or [], 0)
+        warn_of_unlifted(root)
+
+    with looking(look, lambda launcher, loader, config: Watched(launcher, loader, config, points, jobs)):
+        try:
+            yield
+        except Stopped as stopped:
+            if jobs.folder:
+                stopped.then = "what the table calls done is done; the same command does all again, a training goes on after its checkpoint"
+            raise
+        finally:
+            jobs.tell_all()
+    jobs.refuse_failures()
+
+
+class Watched(Launcher):
+    """A launcher of Hydra's or a plugin's, whose jobs are checked before they start and looked after until their end."""
+
+    def __init__(self, launcher: Launcher, loader: Any, config: DictConfig, points: Points, jobs: "Jobs") -> None:
+        self.launcher, self.loader, self.config, self.points, self.jobs = launcher, loader, config, points, jobs
+
+    def setup(self, **_: Any) -> None:
+        """Do nothing: the launcher within has been set up."""
+
+    def launch(self, job_overrides: Sequence[Point], initial_job_idx: int) -> Sequence[JobReturn]:
+        self.points.check(self.loader, self.config, job_overrides, initial_job_idx)
+        self.jobs.begin(Path.cwd() / self.config.hydra.sweep.dir / RECORDS)
+        return self.jobs.launch(self.launcher, job_overrides, initial_job_idx)
+
+
+class Jobs:
+    """points: number -> overrides, of all jobs. folder: of their records; None: none has been started."""
+
+    def __init__(self, stage: str, points: dict[int, Point]) -> None:
+        self.stage, self.points = stage, points
+        self.folder: Path | None = None
+        self.told: set[int] = set()
+        self.has_stopped = False
+
+    def begin(self, folder: Path) -> None:
+        """Make a place for the records, without those of an earlier sweep in the same folder."""
+        if self.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self.folder = folder
+
+    def launch(self, launcher: Launcher, points: Sequence[Point], first: int) -> list[JobReturn]:
+        """Start the jobs and wait for their end, also where the launcher gives up for one's sake; return what each gives."""
+        returns: dict[int, JobReturn] = {}
+        start = 0
+        with self._telling_failures(), self._ending_all():
+            while start < len(points):
+                try:
+                    returns |= enumerate(launcher.launch(points[start:], initial_job_idx=first + start), first + start)
+                    break
+                except BrokenExecutor:  # a process of joblib's has died, and joblib has ended those beside it; the rest goes on
+                    self._tell_failures()
+                    start = max([number - first for number in self._records() if number >= first + start], default=len(points)) + 1
+                except Exception as error:
+                    if not type(error).__module__.startswith("submitit"):
+                        raise
+                    self._wait_for(range(first, first + len(points)))
+                    break
+        return [returns.get(number) or self._return_of(number, point) for number, point in enumerate(points, first)]
+
+    def _return_of(self, number: int, point: Point) -> JobReturn:
+        record = self._records().get(number)
+        value = math.nan if record is None or record.value is None else record.value
+        return JobReturn(overrides=list(point), status=JobStatus.COMPLETED, _return_value=value)
+
+    def _wait_for(self, numbers: range) -> None:
+        """Wait for jobs that go on by themselves; for one that has not begun, as long as a process takes to start."""
+        late = time.monotonic() + LATE
+        while True:
+            records = self._records()
+            is_any_at_work = any(record.is_at_work_here() for record in records.values())
+            if not is_any_at_work and (time.monotonic() > late or records.keys() >= set(numbers)):
+                return
+            time.sleep(LOOK)
+
+    @contextmanager
+    def _telling_failures(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(LOOK):
+                self._tell_failures()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            self._tell_failures()
+
+    def _tell_failures(self) -> None:
+        """Print a line for each job that has failed since the last time."""
+        for number, record in self._records().items():
+            if record.code is None and record.has_died():
+                record.code, record.result = UNEXPECTED, WITHOUT_A_WORD
+                record.write(self.folder or Path())
+            if record.code and number not in self.told and not self.has_stopped:
+                self.told.add(number)
+                line = f"{self.stage} failed: job {number} ({values_of(self.points[number])}): {redact(record.result)}"
+                print(f"{record.traceback}{line}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def _ending_all(self) -> Iterator[None]:
+        """Pass a signal on to the jobs in other processes and wait for their end; a second one ends this process at once."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def stop(signal_number: int, _: Any) -> None:
+            restore()
+            self._end_jobs()
+            raise Stopped(signal_number)
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        for number in SIGNALS:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            restore()
+
+    def _end_jobs(self) -> None:
+        self.has_stopped = True
+        ((self.folder or Path()) / STOP).touch()
+        apart = [record for record in self._records().values() if record.is_at_work_here() and record.pid != os.getpid()]
+        for record in apart:
+            os.kill(record.pid, signal.SIGTERM)
+        end = time.monotonic() + LAST
+        while time.monotonic() < end and any(self._records()[record.number].is_at_work_here() for record in apart):
+            time.sleep(LOOK)
+
+    def _records(self) -> dict[int, Record]:
+        return read_records(self.folder) if self.folder else {}
+
+    def tell_all(self) -> None:
+        """Print the table of all jobs, where any has been started."""
+        if self.folder is None:
+            return
+        records = self._records()
+        rows = [("job", "values", "result")]
+        rows += [(str(number), values_of(point), _said(records.get(number))) for number, point in self.points.items()]
+        wide = max(len(values) for _, values, _ in rows)
+        for number, values, result in rows:
+            print(f"{number:>4}  {values:<{wide}}  {result}")
+
+    def refuse_failures(self) -> None:
+        """Raise JobsFailed where not every job has done its work."""
+        records = self._records()
+        codes = [records[number].code if number in records else None for number in self.points] if self.folder else []
+        if failed := [UNEXPECTED if code is None else code for code in codes if code != 0]:
+            raise JobsFailed(len(failed), len(codes), set(failed))
+
+
+def _said(record: Record | None) -> str:
+    if record is None:
+        return "not started"
+    if record.code is None:
+        return "was still at work"
+    return f"failed: {redact(record.result)}" if record.code else record.result
