@@ -23,6 +23,8 @@ from pipeline.config.secrets import redact
 RECORDS = ".jobs"  # below a sweep's folder
 STOP = "stop"  # a file among the records: no further job begins
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+AGAIN = 5.0  # seconds after which a signal is another one
+STOPPED: list[float] = []  # when this process was asked to
 LOOK = 0.5  # seconds between two looks whether the sweep's process lives
 
 Process = tuple[str, int]  # host, process id
@@ -102,6 +104,8 @@ def as_job(work: Callable[[], Any], cfg: Any, sweep: Process) -> Any:
         return math.nan
     finally:
         record.write(folder)
+        if is_apart and sweep[0] == record.host and not is_alive(sweep[1]):  # nobody has more work for this process
+            os._exit(record.code or 0)
 
 
 def _end_with(sweep: Process) -> None:
@@ -113,9 +117,10 @@ def _end_with(sweep: Process) -> None:
 
 
 def _stop(signal_number: int, _: Any) -> None:
-    for number in SIGNALS:  # a second one, to all processes of a terminal say, must not stop what this one ends
-        signal.signal(number, signal.SIG_IGN)
-    raise Stopped(signal_number)
+    """Stop the job; a signal that the terminal and the sweep both send is one. Who repeats it later finds that one was swallowed."""
+    if not STOPPED or time.monotonic() - STOPPED[-1] > AGAIN:
+        STOPPED.append(time.monotonic())
+        raise Stopped(signal_number)
 
 
 def _watch(pid: int) -> None:

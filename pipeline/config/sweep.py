@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 
 from pipeline.config.errors import UNEXPECTED, PipelineError, Stopped
 from pipeline.config.hydra_hooks import looking
-from pipeline.config.job import RECORDS, SIGNALS, STOP, Record, read_records
+from pipeline.config.job import AGAIN, RECORDS, SIGNALS, STOP, Record, read_records
 from pipeline.config.live import warn_of_unlifted
 from pipeline.config.points import Point, Points, points_of, refuse_hydras_folder, values_of
 from pipeline.config.secrets import redact
@@ -131,8 +131,7 @@ class Jobs:
         late = time.monotonic() + LATE
         while True:
             records = self._records()
-            is_any_at_work = any(record.is_at_work_here() for record in records.values())
-            if not is_any_at_work and (time.monotonic() > late or records.keys() >= set(numbers)):
+            if not self._at_work() and (time.monotonic() > late or records.keys() >= set(numbers)):
                 return
             time.sleep(LOOK)
 
@@ -188,12 +187,17 @@ class Jobs:
     def _end_jobs(self) -> None:
         self.has_stopped = True
         ((self.folder or Path()) / STOP).touch()
-        apart = [record for record in self._records().values() if record.is_at_work_here() and record.pid != os.getpid()]
-        for record in apart:
-            os.kill(record.pid, signal.SIGTERM)
-        end = time.monotonic() + LAST
-        while time.monotonic() < end and any(self._records()[record.number].is_at_work_here() for record in apart):
+        apart = {record.number for record in self._at_work() if record.pid != os.getpid()}
+        end, again = time.monotonic() + LAST, 0.0
+        while time.monotonic() < end and (left := [job for job in self._at_work() if job.number in apart]):
+            if time.monotonic() > again:
+                again = time.monotonic() + AGAIN + 1
+                for record in left:
+                    os.kill(record.pid, signal.SIGTERM)
             time.sleep(LOOK)
+
+    def _at_work(self) -> list[Record]:
+        return [record for record in self._records().values() if record.is_at_work_here()]
 
     def _records(self) -> dict[int, Record]:
         return read_records(self.folder) if self.folder else {}

@@ -1,5 +1,7 @@
 """The place of a project's artifacts: the database names it by absolute paths, which lead astray once the project is moved."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ COLUMNS = (  # that name artifacts
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
+LONGEST = 60  # characters of an experiment's folder: a file's name has 255 bytes at most, and a character up to four
 COMMAND = "python -m pipeline.command.doctor --moved"
 
 
@@ -29,8 +32,16 @@ def embedded(home: Path) -> str:
 
 def location(home: Path, experiment: str = "") -> str:
     """Return the place of an experiment's artifacts: a path, or a URI where MLflow would take a part of the path for an escape."""
-    place = home / ARTIFACTS / experiment
+    place = home / ARTIFACTS / folder_of(experiment) if experiment else home / ARTIFACTS
     return place.as_uri() if "%" in str(place) else str(place)
+
+
+def folder_of(experiment: str) -> str:
+    """Return the name of a folder for an experiment's artifacts, whose own name may lead out of mlruns/ or be no name of a file."""
+    safe = re.sub(r"[^\w. -]", "_", experiment).strip(". ")[:LONGEST]
+    if safe == experiment:
+        return safe
+    return f"{safe}-{hashlib.sha256(experiment.encode()).hexdigest()[:8]}"
 
 
 def check_place(uri: str, home: Path) -> None:
@@ -64,7 +75,7 @@ def file_of(uri: str) -> Path | None:
 def home_of(artifacts: str, experiment: str) -> Path | None:
     """Return the project in whose mlruns/ an experiment has its artifacts; None: they lie in none."""
     place = Path(unquote(urlsplit(artifacts).path) if artifacts.startswith("file:") else artifacts)
-    end = (Path(ARTIFACTS) / experiment).parts
+    end = (ARTIFACTS, folder_of(experiment))
     return Path(*place.parts[: -len(end)]) if place.is_absolute() and place.parts[-len(end) :] == end else None
 
 

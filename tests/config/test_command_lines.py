@@ -52,7 +52,10 @@ def test_what_only_shows_is_never_refused_and_writes_nothing(words: list[str], e
         (["-m", "seed=1,2", "hydra.sweep.dir=bundle"], "hydra.sweep.dir leads to {root}/bundle, which lies in bundle"),
         (["-m", "seed=1,2", "hydra.sweep.subdir=../../data/raw"], "hydra.sweep.subdir leads to {root}/data/raw, which lies in data"),
         (["-m", "seed=1,2", "hydra.sweep.subdir=x"], "point 1 of the sweep (seed=2): it would write to the folder of point 0"),
-        (["-m", "optimizer.lr=0.1,-1"], "point 1 of the sweep (optimizer.lr=-1): the command line (optimizer.lr=-1): optimizer.lr must be"),
+        (
+            ["-m", "hydra.sweeper.max_batch_size=1", "optimizer.lr=0.1,-1"],
+            "point 1 of the sweep (optimizer.lr=-1): the command line (optimizer.lr=-1): optimizer.lr must be",
+        ),
         (["-m", "seed=1,2", "training.devices=2", "hydra/launcher=joblib"], "a training on several devices works in a sweep without"),
         (["-m", "seed=1,2", "hydra/launcher=jobib"], "hydra/launcher has no option jobib, but basic, joblib"),
         (["--experimental-rerun", "job.pickle"], "--experimental-rerun runs what is in the file that it names; type the overrides"),

@@ -147,8 +147,10 @@ RULES: dict[str, Rule] = {
     "tracking.uri": like(
         r"(?:sqlite|postgresql|mysql|mssql|https?)(?:\+\w+)?:.+", "a database (sqlite:///…, postgresql://…) or a server (http://…)"
     ),
-    "tracking.experiment": like(r".*\S.*", "a name"),
-    "tracking.model": like(r"[^/:]*[^/:\s][^/:]*", "a name without / and :"),
+    "tracking.experiment": like(r"(?=.*\S)[^\x00-\x1f\x7f]{1,500}", "a name of at most 500 characters, none of them a control character"),
+    "tracking.model": like(
+        r"(?=.*\S)[^/:\x00-\x1f\x7f]{1,256}", "a name of at most 256 characters, without / and : and control characters"
+    ),
     "tracking.system_metrics": above(0),
     "tracking.share": (lambda value: 0 < value <= 1, "a share above 0, at most 1"),
     "tracking.wait": at_least(0),
