@@ -76,5 +76,19 @@ def test_a_multirun_of_four_gives_four_runs_and_the_same_again_four_more(project
 def test_one_failed_job_of_a_multirun_is_told_and_the_others_are_done(project: Project) -> None:
     ran = project.live("train", "-m", "optimizer=sgd", "optimizer.lr=0.01,1000000.0,0.02")
     assert ran.code == 70
-    assert "training diverged" in ran.output
+    assert "train failed: job 1 (optimizer=sgd, optimizer.lr=1000000.0): training diverged" in ran.output
     assert Counter(status for _, status, *_ in rows(project)) == {"FINISHED": 2, "FAILED": 1}
+
+
+@pytest.mark.parametrize("launcher", [("joblib", "hydra.launcher.n_jobs=2"), ("submitit_local",)], ids=["joblib", "submitit"])
+def test_equal_trainings_at_once_end_alike_and_one_that_is_refused_in_its_process_is_told(
+    launcher: tuple[str, ...], project: Project
+) -> None:
+    ran = project.live("train", "-m", f"hydra/launcher={launcher[0]}", *launcher[1:], "resize.size=16,16,8")
+    assert ran.code == 65
+    assert "train failed: job 2 (resize.size=8): " in ran.output
+    assert "train failed: 1 of 3 jobs failed" in ran.output
+    [result] = set(re.findall(r"resize\.size=16  (validation/loss [\d.]+)$", ran.output, flags=re.MULTILINE))
+    found = rows(project)
+    assert [status for _, status, *_ in found] == ["FINISHED", "FINISHED"]
+    assert {f"validation/loss {metrics['validation/loss']:.4f}" for *_, metrics in found} == {result}

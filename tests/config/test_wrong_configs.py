@@ -135,7 +135,20 @@ IN_CONF = [
         "uri: mlruns",
         'tracking.uri must be a database (sqlite:///…, postgresql://…) or a server (http://…), but it is "mlruns"',
     ),
-    (TRACKING, "model:", "model: a/b", 'tracking.model must be a name without / and :, but it is "a/b"'),
+    (
+        TRACKING,
+        "model:",
+        "model: a/b",
+        "tracking.model must be a name of at most 256 characters, without / and : and control characters, but",
+    ),
+    (TRACKING, "model:", r'model: "a\0b"', "tracking.model must be a name of at most 256 characters, without / and : and control"),
+    (
+        TRACKING,
+        "experiment:",
+        r'experiment: "a\0b"',
+        "tracking.experiment must be a name of at most 500 characters, none of them a control",
+    ),
+    (TRACKING, "experiment:", f"experiment: {'x' * 501}", "tracking.experiment must be a name of at most 500 characters, none of them"),
     # the files themselves
     (ADAMW, "name:", "name: adam", 'optimizer.name must be adamw, the file\'s own name, but it is "adam"'),
     (ADAMW, "lr:", "lr: 1\nlr: 2 # here", "optimizer.lr stands there twice; keep one of them"),

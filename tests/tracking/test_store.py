@@ -1,5 +1,6 @@
 """The store opens where it can, says briefly where it can't, and survives eight processes that open it at once."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Config
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import Store, folder_of
 from tests.project import ROOT, environment
 
 OPENER = """
@@ -34,6 +35,29 @@ def test_the_embedded_store_lies_in_the_projects_root_with_its_artifacts(store: 
     assert (home / "mlflow.db").exists()
     experiment = store.client.get_experiment(store.experiment)
     assert (experiment.name, experiment.artifact_location) == ("images", str(home / "mlruns" / "images"))
+
+
+@pytest.mark.parametrize("name", ["../../out", "/tmp/out", "ü" * 300])
+def test_the_artifacts_of_an_experiment_stay_below_mlruns_whatever_its_name(name: str, cfg: Config, home: Path) -> None:
+    cfg.tracking.experiment = name
+    store = Store(cfg.tracking, home)
+    found = store.client.get_experiment(store.experiment)
+    assert found.name == name
+    store.client.log_text(store.client.create_run(store.experiment).info.run_id, "text", "a.txt")
+    [place] = (home / "mlruns").iterdir()
+    assert place.resolve().parent == (home / "mlruns").resolve()
+    assert Path(found.artifact_location) == place
+    assert len(list(place.rglob("a.txt"))) == 1
+
+
+@pytest.mark.parametrize("name", ["..", "team/cnn", ".hidden", "a\\b", "x" * 400, 'it\'s 50 % "off"?', "../", " a "])
+def test_the_folder_of_an_experiment_is_one_safe_name(name: str) -> None:
+    assert re.fullmatch(r"[\w -][\w. -]*", folder_of(name))
+    assert len(folder_of(name).encode()) < 256
+
+
+def test_two_experiments_whose_names_differ_in_what_no_file_s_name_may_hold_have_a_folder_each() -> None:
+    assert len({folder_of(name) for name in ("a/b", "a_b", "a:b", "../a_b", "x" * 70, "x" * 71)}) == 6
 
 
 @pytest.mark.slow
