@@ -16,6 +16,7 @@ PARTS = {
     "docs",
     "downloads",
     "dvc_plots",
+    "hydra_plugins",
     "journals",
     "mlruns",
     "pipeline",

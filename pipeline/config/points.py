@@ -14,6 +14,7 @@ from pipeline.config.composition import Tree, choices, in_one_line, known_keys, 
 from pipeline.config.errors import ConfigError
 from pipeline.config.live_folder import refuse_folder
 from pipeline.config.lock import accepted
+from pipeline.config.order import settled
 from pipeline.config.origin import Origin
 from pipeline.config.rank import ranks_of
 from pipeline.config.refusals import located
@@ -49,7 +50,7 @@ class Points:
             self._check_folder(job, number)
             with open_dict(job):
                 del job["hydra"]
-            origin.tree = tree = plain(job)
+            origin.tree = tree = settled(plain(job))
             self._check_tree(tree)
             is_parallel = not config.hydra.launcher._target_.endswith(".BasicLauncher")
             if is_parallel and ranks_of(parse(self.accepted or {}).training) > 1:
