@@ -41,13 +41,13 @@ def refuse_typed(words: list[str]) -> list[str]:
     """Raise ConfigError for a word that looks like a secret, reads the environment, or makes Hydra run what it names.
 
     Return the overrides among the words, which are no options of Hydra's and no values of these."""
-    options = get_args_parser().parse_args(words)
     for word in words:
         key, _, value = word.partition("=")
         if what := looks_secret(name_of(word), value) or looks_secret("", word):
             raise ConfigError(f"the command line ({redact(key)}=…): the value looks like {what}; {way_out(name_of(word))}")
         if RESOLVER in word:
             raise ConfigError(f"{on_the_command_line(word)}: {reads_environment(name_of(word))}")
+    options = get_args_parser().parse_args(words)  # only now: it prints what it does not know
     for word in options.overrides:
         if "hydra.callbacks" in word or "hydra/callbacks" in word or name_of(word) == "hydra":
             raise ConfigError(f"{on_the_command_line(word)}: Hydra would run what this names; no callback is allowed")
