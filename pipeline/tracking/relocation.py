@@ -75,8 +75,8 @@ def file_of(uri: str) -> Path | None:
 def home_of(artifacts: str, experiment: str) -> Path | None:
     """Return the project in whose mlruns/ an experiment has its artifacts; None: they lie in none."""
     place = Path(unquote(urlsplit(artifacts).path) if artifacts.startswith("file:") else artifacts)
-    end = (ARTIFACTS, folder_of(experiment))
-    return Path(*place.parts[: -len(end)]) if place.is_absolute() and place.parts[-len(end) :] == end else None
+    ends = ((ARTIFACTS, folder_of(experiment)), (Path(ARTIFACTS) / experiment).parts)  # the latter where it was made before
+    return next((Path(*place.parts[: -len(end)]) for end in ends if place.is_absolute() and place.parts[-len(end) :] == end), None)
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Config
-from pipeline.tracking.store import Store, folder_of
+from pipeline.tracking.relocation import folder_of
+from pipeline.tracking.store import Store
 from tests.project import ROOT, environment
 
 OPENER = """
