@@ -18,6 +18,7 @@ from pipeline.analysis.scores import Labels, confusion, surest_mistakes
 from pipeline.answers import Answers, answers, sources
 from pipeline.bundle import Bundle, Filters
 from pipeline.config.schema import Explain
+from pipeline.dataset.names import shown
 
 
 def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain, views: str) -> None:
@@ -67,7 +68,8 @@ def _draw_way(path: Path, bundle: Bundle, prepared: Path, index: int, actual: st
     order = np.argsort(-probabilities, kind="stable")[: config.bars].tolist()  # the most probable first
     bars = sorted(order) if len(order) == len(classes) else order
     said = classes[order[0]]
-    title = f"{actual} ({sources(prepared, 'validation')[index]}): said {said} with {probabilities[order[0]]:.2f}"
+    source = shown(sources(prepared, "validation")[index])
+    title = f"{shown(actual)} ({source}): said {shown(said)} with {probabilities[order[0]]:.2f}"
     answer = Answer({classes[i]: float(probabilities[i]) for i in bars}, actual, said)
     way_through(path, title if layers else f"{title}; this network has no feature maps", image, rows(layers, config.rows), answer)
 

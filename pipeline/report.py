@@ -16,6 +16,7 @@ from pipeline.answers import Answers, answers
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Evaluate
 from pipeline.dataset.manifest import SPLITS
+from pipeline.dataset.names import shown
 
 
 def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate) -> dict[str, Score]:
@@ -33,7 +34,7 @@ def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate
     _write_predictions(reports / "predictions.csv", test)
     overview(
         reports / "overview.png",
-        f"{bundle.config['model']['name']} on {bundle.manifest.dataset}: test accuracy {scores['test'].accuracy:.4f}",
+        f"{bundle.config['model']['name']} on {shown(bundle.manifest.dataset)}: test accuracy {scores['test'].accuracy:.4f}",
         bundle.history,
         bundle.best_epoch,
         table,

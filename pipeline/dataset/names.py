@@ -12,10 +12,14 @@ BREAKING = ("Cc", "Cs", "Zl", "Zp")
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def shown(name: str) -> str:
-    """Return a name on one line, with what would break or turn the line escaped as Python does, and cut where it is very long."""
-    plain = "".join(_escaped(character) if _is_breaking(character) else character for character in name)
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
+def shown(name: str, most: int = LONGEST) -> str:
+    """Return a name on one line, with what would break or turn the line escaped as Python does, and its middle left out if it is long."""
+    plain = on_one_line(name)
+    return plain if len(plain) <= most else f"{plain[: most // 2]}…{plain[most // 2 + 1 - most :]}"
+
+
+def on_one_line(name: str) -> str:
+    return "".join(_escaped(character) if _is_breaking(character) else character for character in name)
 
 
 def first_of(names: Sequence[str], most: int = MOST) -> str:

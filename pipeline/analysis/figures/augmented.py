@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis.figures.style import page, save
+from pipeline.analysis.figures.style import label, page, save
 
 
 def augmented(path: Path, title: str, images: NDArray[np.uint8], names: list[str]) -> None:
@@ -16,7 +16,7 @@ def augmented(path: Path, title: str, images: NDArray[np.uint8], names: list[str
     figure = page(1.15 * columns + 1, 0.7 + 1.25 * rows, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for row, (several, name) in enumerate(zip(images, names, strict=True)):
-        grid[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
+        grid[row, 0].set_ylabel(label(name), rotation=0, ha="right", va="center")
         for column, (axes, image) in enumerate(zip(grid[row], several, strict=True)):
             axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
             axes.set_xticks([])

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from pipeline.analysis.figures.style import INK, page, save
+from pipeline.analysis.figures.style import INK, label, page, save
 
 MOST = 100  # classes whose names and counts are legible on a page
 
@@ -30,6 +30,7 @@ def confusion_page(path: Path, title: str, table: NDArray[np.int64], classes: li
 
 def confusion_matrix(axes: Axes, table: NDArray[np.int64], classes: list[str], size: float | None) -> AxesImage:
     """Draw the share of each actual class as a colour, and counts but zeros and names in `size` points; None: without them."""
+    names = [label(name) for name in classes]
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
@@ -37,9 +38,9 @@ def confusion_matrix(axes: Axes, table: NDArray[np.int64], classes: list[str], s
         for row, column in zip(*np.nonzero(table), strict=True):
             colour = "white" if shares[row, column] > 0.5 else INK
             axes.text(column, row, str(table[row, column]), ha="center", va="center", color=colour, fontsize=size)
-        angle = 0 if max(map(len, classes)) <= 3 else 45 if len(classes) <= 20 else 90
-        axes.set_xticks(range(len(classes)), classes, fontsize=size, rotation=angle, ha="right" if angle == 45 else "center")
-        axes.set_yticks(range(len(classes)), classes, fontsize=size)
+        angle = 0 if max(map(len, names)) <= 3 else 45 if len(names) <= 20 else 90
+        axes.set_xticks(range(len(names)), names, fontsize=size, rotation=angle, ha="right" if angle == 45 else "center")
+        axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return image

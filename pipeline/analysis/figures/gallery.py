@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import FigureBase
 from numpy.typing import NDArray
 
-from pipeline.analysis.figures.style import INK, WRONG, page, save
+from pipeline.analysis.figures.style import INK, WRONG, label, page, save
+from pipeline.dataset.names import on_one_line
 
 LONGEST = 44  # characters of a file's path beside its image
 
@@ -30,7 +31,7 @@ def gallery(figure: FigureBase, examples: list[Example], columns: int, has_sourc
     for axes, example in zip(grid.flat, examples, strict=False):
         is_wrong = example.actual != example.predicted
         axes.imshow(example.image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        title = f"{example.actual}\n{f'said {example.predicted}, ' if is_wrong else ''}{example.probability:.2f}"
+        title = f"{label(example.actual)}\n{f'said {label(example.predicted)}, ' if is_wrong else ''}{example.probability:.2f}"
         axes.set_title(title, fontsize=8, fontweight="normal", loc="center", color=WRONG if is_wrong else INK)
         if has_sources:
             axes.text(0.5, -0.03, shortened(example.source), transform=axes.transAxes, ha="center", va="top", fontsize=6.5)
@@ -50,4 +51,5 @@ def mistakes(path: Path, title: str, examples: list[Example], columns: int = 4) 
 
 def shortened(source: str) -> str:
     """Return a path with its beginning cut where it is too long to stand under an image."""
-    return source if len(source) <= LONGEST else f"…{source[1 - LONGEST :]}"
+    plain = on_one_line(source)
+    return plain if len(plain) <= LONGEST else f"…{plain[1 - LONGEST :]}"

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pipeline.analysis.activations import Layer
-from pipeline.analysis.figures.style import INK, PALE, RIGHT, WRONG, page, save
+from pipeline.analysis.figures.style import INK, PALE, RIGHT, WRONG, label, page, save
 
 SIGNS = LinearSegmentedColormap.from_list("signs", ["#0f3550", "#2a6f97", "#8fb8d0", "#fbfbf9", "#e8a493", "#c8553d", "#6b1d0e"])
 GAP = 0.06  # between two maps, in maps
@@ -60,7 +60,7 @@ def _draw_maps(axes: Axes, layer: Layer) -> None:
     axes.axis("off")
     shown = f"first {len(layer.maps)} of " if len(layer.maps) < layer.channels else ""
     height, width = layer.size
-    _label(axes, f"{layer.name}: {layer.kind}", f"{shown}{layer.channels}×{height}×{width}, ±{limit:.3g}")
+    _label(axes, f"{label(layer.name)}: {layer.kind}", f"{shown}{layer.channels}×{height}×{width}, ±{limit:.3g}")
 
 
 def _draw_scale(axes: Axes) -> None:
@@ -79,7 +79,7 @@ def _draw_answer(axes: Axes, answer: Answer) -> None:
     colours = [RIGHT if name == answer.actual else WRONG if name == answer.predicted else PALE for name in classes]
     bars = axes.barh(range(len(classes)), list(answer.probabilities.values()), color=colours)
     axes.bar_label(bars, fmt=lambda share: f"{share:.2f}" if share >= 0.005 else "", fontsize=7, padding=2, color=INK)
-    axes.set_yticks(range(len(classes)), classes, fontsize=8)
+    axes.set_yticks(range(len(classes)), [label(name) for name in classes], fontsize=8)
     axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylim=(len(classes) - 0.5, -0.5))
     axes.tick_params(axis="y", length=0)
     _label(axes, "probabilities", "blue: what it is")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
-from pipeline.analysis.figures.style import INK, PALE, TRAIN, VALIDATION, page, save
+from pipeline.analysis.figures.style import INK, PALE, TRAIN, VALIDATION, page, save, scale_by_powers_of_ten
 from pipeline.analysis.rate_curve import RateCurve
 
 MARGIN = 0.12  # of the curve's height, below it and twice above it, where the labels stand
@@ -21,7 +21,7 @@ def rate_figure(path: Path, title: str, curve: RateCurve) -> None:
     axes.plot(rates, smooth, color=VALIDATION, linewidth=2.2, label="averaged over neighbours")
     height = np.ptp(smooth)
     axes.set_ylim(max(0.0, smooth.min() - MARGIN * height), smooth.max() + 2 * MARGIN * height)
-    axes.set_xscale("log")
+    scale_by_powers_of_ten(axes, "x")
     axes.set_xlim(rates[0], 10 ** np.ceil(np.log10(rates[-1])))
     axes.xaxis.set_major_locator(LogLocator(numticks=12))
     axes.set(xlabel="learning rate, higher by each step", ylabel="loss in training")

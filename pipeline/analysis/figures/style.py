@@ -1,20 +1,40 @@
-"""What all figures have in common: colours, fonts and how they are saved."""
+"""What all figures have in common: colours, fonts, how names are written and how they are saved."""
 
+import functools
+import math
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 
 matplotlib.use("Agg")  # no window, also where a display is there
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
+
+from pipeline.dataset.names import shown
 
 INK, TRAIN, VALIDATION, PALE = "#22303c", "#c8553d", "#2a6f97", "#c9d3da"
 WRONG, RIGHT = TRAIN, VALIDATION
 
 DPI = 110
+LONGEST = 24  # characters of a class's name: what is left of longer ones tells them apart
+
+# Asked in turn for what the first one lacks, those of them that this machine has: Chinese, Japanese, Korean, and most other scripts.
+FONTS = [
+    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("Droid Sans Fallback", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Noto Sans", "Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic", "Arial Unicode MS", "Unifont", "Noto Emoji"),
+]
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 plt.rcParams |= {
+    "text.parse_math": False,  # a $ in a name is a $
+    "font.family": [name for name in FONTS if name in {font.name for font in fontManager.ttflist}],
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -33,7 +53,64 @@ def page(width: float, height: float, title: str) -> Figure:
     return figure
 
 
+def label(name: str) -> str:
+    """Return a class's or layer's name, short enough for a place among others."""
+    return shown(name, LONGEST)
+
+
+class PowersOfTen(LogFormatter):
+    """Writes 10⁻³ where matplotlib's own would ask for a formula."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        exponent = round(math.log10(x)) if x > 0 else 0
+        if not super().__call__(x, pos):
+            return ""
+        return f"10{str(exponent).translate(SUPERSCRIPTS)}" if math.isclose(x, 10.0**exponent) else f"{x:g}"
+
+
+def scale_by_powers_of_ten(axes: Axes, which: Literal["x", "y"]) -> None:
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(PowersOfTen())
+    axis.set_minor_formatter(PowersOfTen(labelOnlyBase=False))
+
+
+def drawable(text: str) -> str:
+    """Return a text with the characters that no font of this machine has spelled out as Python does; a box says nothing."""
+    return "".join(character if _can_be_drawn(character) else _escaped(character) for character in text)
+
+
+def _can_be_drawn(character: str) -> bool:
+    return " " <= character <= "~" or character == "\n" or ord(character) in _characters()
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+@functools.cache
+def _characters() -> frozenset[int]:
+    """Return the code points that the fonts have between them, upright and bold."""
+    found = []
+    for weight in ("normal", "bold"):
+        paths = [fontManager.findfont(FontProperties(family=name, weight=weight)) for name in plt.rcParams["font.family"]]
+        found.append(frozenset().union(*(get_font(path).get_charmap() for path in paths)))
+    return frozenset.intersection(*found)
+
+
+def spell_out(figure: Figure) -> None:
+    """Replace what no font has in all texts of a figure, those at the ticks too, which their axis writes anew each time."""
+    for text in figure.findobj(Text):
+        text.set_text(drawable(text.get_text()))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            written = [tick.get_text() for tick in axis.get_ticklabels()]
+            if any(drawable(text) != text for text in written):
+                axis.set_ticklabels([drawable(text) for text in written])
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure and forget it."""
+    spell_out(figure)
     figure.savefig(path, dpi=DPI, metadata={"Software": None})  # no version in it: equal work, equal bytes
     plt.close(figure)

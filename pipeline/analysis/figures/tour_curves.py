@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pipeline.analysis.figures.style import INK, PALE, RIGHT, WRONG, page, save
+from pipeline.analysis.figures.style import INK, PALE, RIGHT, WRONG, page, save, scale_by_powers_of_ten, spell_out
 
 COLOURS = ("#2a6f97", "#c8553d", "#3a8f5d", "#b8862b", "#7b4f9d", "#22303c")
 
@@ -49,11 +49,11 @@ def _label(axes: Axes, plot: Plot) -> None:
     axes.set_xlabel(plot.along)
     axes.grid(alpha=0.25)
     if plot.is_log:
-        axes.set_yscale("log")
+        scale_by_powers_of_ten(axes, "y")
     if all(isinstance(x, int) for line in plot.lines.values() for x in line[0]):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if plot.has_log_x:
-        axes.set_xscale("log")
+        scale_by_powers_of_ten(axes, "x")
         axes.minorticks_off()
     if plot.has_points:
         places = sorted({x for line in plot.lines.values() for x in line[0]})
@@ -93,9 +93,12 @@ def scatter(path: Path, title: str, along: str, up: str, points: Mapping[str, tu
     axes = figure.subplots()
     x_values, y_values = zip(*points.values(), strict=True)
     axes.scatter(x_values, y_values, color=RIGHT, s=22, zorder=2)
-    axes.set(xscale="log", yscale="log", xlabel=along, ylabel=up)
+    axes.set(xlabel=along, ylabel=up)
+    scale_by_powers_of_ten(axes, "x")
+    scale_by_powers_of_ten(axes, "y")
     axes.grid(alpha=0.25)
     axes.margins(0.09)
+    spell_out(figure)
     figure.draw_without_rendering()  # places are needed in pixels
     taken = [axes.transData.transform(point) for point in points.values()]
     boxes: list[tuple[float, float, float, float]] = [(x - 4, y - 4, x + 4, y + 4) for x, y in taken]

@@ -1,0 +1,116 @@
+"""Names are drawn as they are written, in every figure: what some of them would break is not broken."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.text import Text
+
+from pipeline.analysis.activations import Layer
+from pipeline.analysis.figures.augmented import augmented
+from pipeline.analysis.figures.confusion import confusion_page
+from pipeline.analysis.figures.film import film_strip
+from pipeline.analysis.figures.gallery import Example, mistakes
+from pipeline.analysis.figures.maps import Answer, way_through
+from pipeline.analysis.figures.overview import overview
+from pipeline.analysis.figures.rates import rate_figure
+from pipeline.analysis.figures.style import drawable, page, save
+from pipeline.analysis.figures.tour_curves import Bars, Plot, bars, curves, scatter
+from pipeline.analysis.rate_curve import RateCurve
+from tests.analysis.figures.test_overview import HISTORY
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+# What a folder may be called → how it is drawn.
+NAMES = {
+    "$5 bill": "$5 bill",
+    "$x^{2$": "$x^{2$",  # no formula, and a broken one
+    r"cost_\$ %d {0} #": r"cost_\$ %d {0} #",
+    "_hidden": "_hidden",
+    "-1": "-1",
+    "a\nb\tc": r"a\nb\tc",
+    "été Ω жук": "été Ω жук",
+    "\u202egpj.cat": r"\u202egpj.cat",
+    "[red]cat[/red]": "[red]cat[/red]",
+    "a \"b\", 'c'": "a \"b\", 'c'",
+    "": "",
+    "a" * 200: "a" * 12 + "…" + "a" * 11,
+    "\udcff": r"\udcff",
+}
+SCRIPTS = ["猫", "犬と猫", "고양이", "แมว", "🦔", "بطة"]
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every text of the figures that a test draws, as it was drawn."""
+    drawn: set[str] = set()
+    close = plt.close
+    monkeypatch.setattr(plt, "close", lambda figure: (drawn.update(text.get_text() for text in figure.findobj(Text)), close(figure)))
+    return drawn
+
+
+def draw_classes(folder: Path, names: list[str]) -> None:
+    """Draw every figure that holds classes, files or data sets, however they are called."""
+    examples = [Example(IMAGE, f"{name}/{name}.jpg", name, "dog", 0.9) for name in names]
+    table, weights = np.eye(len(names), dtype=np.int64), np.full((9, 9), 0.5, np.float32)
+    confusion_page(folder / "confusion.png", names[0], table, names)
+    overview(folder / "overview.png", names[0], HISTORY, 2, table, names, weights, examples)
+    mistakes(folder / "mistakes.png", names[0], examples)
+    answer = Answer(dict.fromkeys(names, 0.1), names[0], names[1])
+    way_through(folder / "way.png", names[0], IMAGE, [], answer)
+    augmented(folder / "augmented.png", names[0], np.stack([np.stack([IMAGE, IMAGE])] * len(names)), names)
+
+
+def draw_layers(folder: Path, name: str, other: str) -> None:
+    """Draw every figure that holds layers and what a config calls things."""
+    weights = np.full((9, 9), 0.5, np.float32)
+    layer = Layer(name, "activation", other, np.ones((2, 3, 3), np.float32), 2)
+    way_through(folder / "way.png", name, IMAGE, [[layer]], Answer({name: 0.9}, name, other))
+    film_strip(folder / "film.png", name, other, [(name, weights), (other, weights)], 1.0)
+    curves(folder / "curves.png", name, [Plot(name, other, {name: ([1, 2], [0.1, 10]), other: ([1, 2], [1, 100])}, is_log=True)])
+    bars(folder / "bars.png", name, [Bars(name, {name: (0.5, 0.1), other: (0.2, 0)})])
+    scatter(folder / "scatter.png", name, other, name, {name: (1, 1000), other: (10, 10)})
+
+
+def test_names_of_classes_and_files_are_drawn_as_they_are_written(texts: set[str], tmp_path: Path) -> None:
+    draw_classes(tmp_path, list(NAMES))
+    for drawn in NAMES.values():
+        assert drawn in texts  # at a tick
+        assert f"{drawn}\nsaid dog, 0.90" in texts  # above an example
+    assert "$5 bill/$5 bill.jpg" in texts
+
+
+@pytest.mark.parametrize(("name", "other"), [("$5", "$x^{2$"), ("猫", "\t\udcff")])
+def test_names_of_layers_and_titles_are_drawn_as_they_are_written(name: str, other: str, texts: set[str], tmp_path: Path) -> None:
+    draw_layers(tmp_path, name, other)
+    assert {drawable(name), drawable(other)} <= texts
+
+
+def test_what_no_font_has_is_spelled_out_and_no_empty_box(texts: set[str], tmp_path: Path) -> None:
+    draw_classes(tmp_path, SCRIPTS)  # a missing character is a warning, and in tests an error
+    assert {drawable(name) for name in SCRIPTS} <= texts
+    assert drawable("\U0010fffd!") == r"\U0010fffd!"  # in no font, as it is for private use
+    assert drawable("été → 10⁻³ Ω") == "été → 10⁻³ Ω"
+
+
+def test_powers_of_ten_are_written_so(texts: set[str], tmp_path: Path) -> None:
+    rates = np.geomspace(1e-5, 1, 40)
+    rate_figure(tmp_path / "rates.png", "$", RateCurve(rates, np.linspace(2, 1, 40)))
+    scatter(tmp_path / "points.png", "t", "x", "y", {"one": (1, 1000), "other": (10, 1e6)})
+    assert {"10⁻⁵", "10⁻¹", "10³", "10⁶"} <= texts
+    assert not any("math" in text for text in texts)
+
+
+def test_a_thousand_classes_are_drawn_within_seconds(tmp_path: Path) -> None:
+    classes = [f"class {i}" for i in range(1000)]
+    table = np.random.default_rng(0).integers(0, 3, (1000, 1000))
+    start = time.monotonic()
+    confusion_page(tmp_path / "confusion.png", "t", table, classes)
+    overview(tmp_path / "overview.png", "t", HISTORY, 2, table, classes, None, [Example(IMAGE, "a.jpg", classes[0], classes[1], 0.5)])
+    assert time.monotonic() - start < 20  # some two seconds on a quiet machine
+
+
+def test_a_page_with_a_title_of_dollars_is_saved(tmp_path: Path) -> None:
+    save(page(3, 2, "$5 on $x^{2"), tmp_path / "page.png")
