@@ -69,5 +69,5 @@ def predicted(
 
 def sources(prepared: Path, split: str) -> list[str]:
     """Return the file that each image of a split came from."""
-    with (prepared / "images.csv").open(newline="") as stream:
+    with (prepared / "images.csv").open(newline="", encoding="utf-8") as stream:
         return [row["path"] for row in csv.DictReader(stream) if row["split"] == split]

@@ -80,7 +80,7 @@ def _write_predictions(path: Path, test: Answers) -> None:
 
 
 def _write_table(path: Path, head: list[str], rows: list[list[object]]) -> None:
-    with path.open("w", newline="") as stream:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:  # names from old archives may be no UTF-8
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(head)
         table.writerows(rows)

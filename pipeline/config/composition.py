@@ -157,8 +157,16 @@ def drop(tree: Tree, key: str) -> None:
 def parse(tree: Tree) -> Config:
     """Return the typed config; raises ConfigError naming the key that is unknown, missing or of the wrong type."""
     try:
-        typed = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(tree))
+        typed = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(_with_names_of_classes(tree)))
         return cast(Config, OmegaConf.to_object(typed))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "?"
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}", key) from error
+
+
+def _with_names_of_classes(tree: Tree) -> Tree:
+    """Return the config with the keys of dataset.take as text: a class may be called 0, which YAML reads as a number."""
+    if not has(tree, "dataset.take") or not isinstance(take := get(tree, "dataset.take"), dict):
+        return tree
+    named = {str(name) if type(name) is int else name: kept for name, kept in take.items()}
+    return tree | {"dataset": get(tree, "dataset") | {"take": named}}

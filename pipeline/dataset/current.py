@@ -11,7 +11,7 @@ from pipeline.dataset.refused import Refused
 
 def require_current(folder: Path, prepared: Path) -> None:
     """Raise DataError where photos of `folder` were added, changed or removed since `prepared` was made from it."""
-    with (prepared / "images.csv").open() as stream:
+    with (prepared / "images.csv").open(newline="", encoding="utf-8") as stream:
         listed = {row["path"]: row["sha256"] for row in csv.DictReader(stream)}
     found = {_as_listed(path.relative_to(folder)): path for path in visible_files(folder)}
     added, removed = found.keys() - listed.keys(), listed.keys() - found.keys()

@@ -4,6 +4,7 @@ from pipeline.config.errors import DataError
 from pipeline.config.schema import Split
 from pipeline.dataset.items import ALL
 from pipeline.dataset.manifest import SPLITS
+from pipeline.dataset.names import shown
 from pipeline.dataset.placement import Placement
 from pipeline.dataset.split import needed
 
@@ -16,20 +17,22 @@ def require_images(placement: Placement, counts: dict[str, dict[str, int]], spli
     counts: split → class → images that are used."""
     classes = list(counts["train"])
     if len(classes) < 2:
-        raise DataError(f"there is only one class, {', '.join(classes)}; a network needs two or more to tell apart")
+        raise DataError(f"there is only one class, {', '.join(map(shown, classes))}; a network needs two or more to tell apart")
     official = {item.part for item in placement.items} - {ALL}
     _require_enough(placement, classes, official, split)
     for part in SPLITS:
         for name in classes:
             if not counts[part][name]:
                 in_all = sum(of_part[name] for of_part in counts.values())
-                raise DataError(f"class {name} has no images in the {part} split ({in_all} in all). {_remedy(placement, name, part)}")
+                raise DataError(
+                    f"class {shown(name)} has no images in the {part} split ({in_all} in all). {_remedy(placement, name, part)}"
+                )
 
 
 def _require_enough(placement: Placement, classes: list[str], official: set[str], split: Split) -> None:
     wanted = needed(official, split)
     found = _different(placement, wanted)
-    few = [f"{name} has {found[name]} ({_first(placement, name)})" for name in classes if found[name] < wanted]
+    few = [f"{shown(name)} has {found[name]} ({_first(placement, name)})" for name in classes if found[name] < wanted]
     if few:
         more = f" and {len(few) - MOST} more classes" if len(few) > MOST else ""
         raise DataError(
@@ -50,7 +53,7 @@ def _different(placement: Placement, most: int) -> dict[str, int]:
 def _first(placement: Placement, name: str) -> str:
     """Return where images of a class lie, as the path of its first."""
     paths = [item.path for item in placement.items if item.label == name]
-    return f"{paths[0]}{', …' * (len(paths) > 1)}" if paths else "none at all"
+    return f"{shown(paths[0])}{', …' * (len(paths) > 1)}" if paths else "none at all"
 
 
 def _wanted_for(official: set[str], split: Split) -> str:

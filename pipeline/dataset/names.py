@@ -1,7 +1,7 @@
 """Names as people give them to classes and files: how they are shown where a line is a line."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 MOST = 5  # names that a message lists
 LONGEST = 80  # characters of a name that a message shows
@@ -22,10 +22,18 @@ def on_one_line(name: str) -> str:
     return "".join(_escaped(character) if _is_breaking(character) else character for character in name)
 
 
-def first_of(names: Sequence[str], most: int = MOST) -> str:
+def first_of(names: Sequence[str], most: int = MOST, written: Callable[[str], str] = shown) -> str:
     """Return names for a message, the first of many."""
-    listed = ", ".join(map(shown, names[:most]))
-    return listed if len(names) <= most else f"{listed} and {len(names) - most:,} more"
+    told = ", ".join(map(written, names[:most]))
+    return told if len(names) <= most else f"{told} and {len(names) - most:,} more"
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Return the names that others among them are like but for Unicode's composed and decomposed letters, sorted."""
+    several: dict[str, set[str]] = {}
+    for name in names:
+        several.setdefault(unicodedata.normalize("NFC", name), set()).add(name)
+    return sorted(name for same in several.values() if len(same) > 1 for name in same)
 
 
 def escaped(name: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.dataset.formats.idx import idx
 from pipeline.dataset.formats.parquet import parquet
 from pipeline.dataset.formats.table import table
 from pipeline.dataset.items import ALL, NO_CLASS, NOT_TAKEN, Item
-from pipeline.dataset.names import first_of
+from pipeline.dataset.names import alike, escaped, first_of, shown
 
 __all__ = ["ALL", "NO_CLASS", "READERS", "Embedded", "Item", "read"]
 
@@ -42,16 +42,25 @@ def read(raw: Path, dataset: Dataset) -> list[Item]:
     if dataset.reader not in READERS:
         raise ConfigError(f"dataset.reader is {dataset.reader!r}, expected one of {', '.join(READERS)}", "dataset.reader")
     items = READERS[dataset.reader](raw, dataset)
+    _refuse_alike({item.label for item in items})
     if dataset.take:
         items = _taken(items, dataset.take)
     _require_classes({item.label for item in items} - {NO_CLASS}, dataset.classes)
     return items
 
 
+def _refuse_alike(labels: set[str]) -> None:
+    if same := alike(labels):
+        raise DataError(
+            f"the classes {first_of(same, MOST, escaped)} are the same letters, composed and decomposed (Unicode's NFC and NFD), and would "
+            "be told apart as two; give them one name"
+        )
+
+
 def _taken(items: list[Item], take: dict[str, str]) -> list[Item]:
     found = {item.label for item in items} - {NO_CLASS}
-    for name in take.keys() - found:
-        raise DataError(f"dataset.take names {name}, but the images are of the classes {_some(found)}")
+    for name in sorted(take.keys() - found):
+        raise DataError(f"dataset.take names {shown(name)}, but the images are of the classes {_some(found)}{_quoted(name, found)}")
     return [_taken_as(item, take) for item in items]
 
 
@@ -63,7 +72,16 @@ def _taken_as(item: Item, take: dict[str, str]) -> Item:
 
 def _require_classes(found: set[str], classes: list[str] | None) -> None:
     if classes is not None and found != set(classes):
-        raise DataError(f"dataset.classes names {_some(classes)}, but the images are of the classes {_some(found)}")
+        unknown = next(iter(sorted(set(classes) - found)), "")
+        raise DataError(
+            f"dataset.classes names {_some(classes)}, but the images are of the classes {_some(found)}{_quoted(unknown, found)}"
+        )
+
+
+def _quoted(name: str, found: set[str]) -> str:
+    """Return a hint where YAML has read a class's name as a number: 007 as 7."""
+    is_number = name.isdecimal() and any(other.isdecimal() for other in found)
+    return ". Write names of digits in quotes: YAML reads 007 as 7" if is_number else ""
 
 
 def _some(names: Iterable[str]) -> str:

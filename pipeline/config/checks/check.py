@@ -4,6 +4,7 @@ The configure stage checks for all that follow it, so a changed rule re-runs tha
 torch is imported when all of them have passed, for what an earlier check has not accepted already."""
 
 from pipeline.config.checks.clashes import check_clashes
+from pipeline.config.checks.class_names import check_class_names
 from pipeline.config.checks.keys import unknown_key, unknown_keys
 from pipeline.config.checks.ranges import check_names, check_ranges, check_types
 from pipeline.config.checks.targets import check_targets
@@ -23,6 +24,7 @@ def check(tree: Tree, base: Tree, accepted: Tree | None = None) -> Tree:
     check_names(tree)
     params = resolved(tree)
     refuse_secrets(params)
+    check_class_names(params)
     check_types(params)
     check_targets(params)
     check_ranges(params)

@@ -6,6 +6,7 @@ from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.files import names_below
 from pipeline.dataset.items import ALL, File, Item, others
+from pipeline.dataset.names import alike, escaped, first_of, shown
 
 
 def folder(raw: Path, dataset: Dataset) -> list[Item]:
@@ -17,11 +18,24 @@ def folder(raw: Path, dataset: Dataset) -> list[Item]:
     for part, where in (dataset.splits or {ALL: "."}).items():
         found = _class_folders(raw, part, where)
         if names and found != names:
-            raise DataError(f"{where} has the classes {', '.join(found)}, another split has {', '.join(names)}")
+            raise DataError(_differing(where, set(found) - set(names), set(names) - set(found)))
         names = found
         for name in names:
             items += _class_items(raw, raw / where / name, part)
     return items + others(raw, items, "not in a class folder")
+
+
+def _differing(where: str, here: set[str], elsewhere: set[str]) -> str:
+    """Return how the classes of a split are not those of the splits before it, with those that differ alone."""
+    if alike(here | elsewhere):
+        one, other = (first_of(sorted(names), written=escaped) for names in (here, elsewhere))
+        return (
+            f"{where} has the class {one} where another split has {other}: the same letters, composed and decomposed (Unicode's NFC and "
+            "NFD); rename the folders of one"
+        )
+    sides = ((where, here, "another split"), ("another split", elsewhere, where))
+    told = [f"{who} has {first_of(sorted(names))}, which {other} has not" for who, names, other in sides if names]
+    return f"{'; '.join(told)}. Every split needs the same class folders"
 
 
 def _class_folders(raw: Path, part: str, where: str) -> list[str]:
@@ -37,7 +51,9 @@ def _class_folders(raw: Path, part: str, where: str) -> list[str]:
 def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
     names = names_below(top)
     if not names:
-        raise DataError(f"class {top.name} has no images: the folder {top.relative_to(raw)} is empty; fill it or remove it")
+        raise DataError(
+            f"class {shown(top.name)} has no images: the folder {shown(str(top.relative_to(raw)))} is empty; fill it or remove it"
+        )
     if part == ALL and all(name.count("/") == 1 for name in names):
         folders = sorted({name.partition("/")[0] for name in names})
         if len(folders) < len(names):

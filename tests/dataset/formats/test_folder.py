@@ -61,7 +61,11 @@ def test_splits_are_not_taken_for_classes(below: str, tmp_path: Path) -> None:
     [
         (["a/1.jpg"], {"train": "b"}, "dataset.splits.train names b, but there is no such folder among the images"),
         (["1.jpg"], None, "holds no class folders; put the images of each class into a sub-folder of its own"),
-        (["x/a/1", "x/b/1", "y/a/1"], {"train": "x", "test": "y"}, "y has the classes a, another split has a, b"),
+        (
+            ["x/a/1", "x/b/1", "y/a/1"],
+            {"train": "x", "test": "y"},
+            r"another split has b, which y has not\. Every split needs the same class folders",
+        ),
     ],
 )
 def test_folders_that_do_not_fit_are_told(names: list[str], splits: Any, message: str, tmp_path: Path) -> None:
@@ -74,3 +78,27 @@ def test_an_empty_class_folder_is_told(tmp_path: Path) -> None:
     (raw / "dog").mkdir()
     with pytest.raises(DataError, match="class dog has no images: the folder dog is empty; fill it or remove it"):
         folder(raw, data_set())
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("abc", "abd", r"test has d, which another split has not; another split has c, which test has not\. Every split needs the same"),
+        (
+            ["é", "a"],
+            ["e\u0301", "a"],
+            r"test has the class e\\u0301 where another split has \\xe9: the same letters, composed and decomposed",
+        ),
+        (["x\ny", "a"], ["a"], r"another split has x\\ny, which test has not"),
+    ],
+)
+def test_of_splits_with_other_classes_those_that_differ_are_named(train: list[str], test: list[str], message: str, tmp_path: Path) -> None:
+    raw = put_files(tmp_path, *(f"train/{name}/1.jpg" for name in train), *(f"test/{name}/1.jpg" for name in test))
+    with pytest.raises(DataError, match=message):
+        folder(raw, data_set(splits={"train": "train", "test": "test"}))
+
+
+@pytest.mark.parametrize("name", ["1", "2", "true", "null", "1e3", "yes", "007", "-x", "a, b", "$", "[red]", "猫", "a\tb"])
+def test_a_class_is_called_as_its_folder_is(name: str, tmp_path: Path) -> None:
+    items = folder(put_files(tmp_path, f"{name}/1.jpg", "other/2.jpg"), data_set())
+    assert {item.label for item in items} == {name, "other"}
