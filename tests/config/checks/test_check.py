@@ -79,7 +79,7 @@ def test_keys_that_conf_does_not_name_but_something_takes_pass(key: str, value: 
         ("dataset.sources.files.digits.unpack", "yes", "true or false"),
         ("dataset.channels", 1.5, "a whole number"),
         ("dataset.classes", "0123", "a list of text or null"),
-        ("dataset.classes", [True, False], "a list of text or null"),
+        ("weights.freeze", [True, False], "a list of text"),
         ("dataset.splits", "train", "a mapping or null"),
         ("dataset.splits", {"train": ["a"]}, "text"),
         ("dataset.split", None, "a mapping"),
