@@ -33,7 +33,7 @@ def main() -> None:
     store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
     for note in settle(WORKSPACE):
         print(note, file=sys.stderr)
-    with store_may_be_away():
+    with store_may_be_away(store.uri):
         runs = named(arguments.run, listed(store)) if arguments.run else latest(store, arguments.latest)
         runs = [with_curves(store, run) for run in runs]
     if arguments.csv:

@@ -17,6 +17,7 @@ def main() -> None:
     """Serve the project's runs on 127.0.0.1 and print the address of their chart view."""
     from pipeline.config.composition import compose, parse, resolved
     from pipeline.tracking.delivery import settle
+    from pipeline.tracking.faults import store_may_be_away
     from pipeline.tracking.store import Store
     from pipeline.tracking.view import save_view
 
@@ -24,12 +25,14 @@ def main() -> None:
     store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
     for note in settle(WORKSPACE):
         print(note, file=sys.stderr)
+    with store_may_be_away(store.uri):
+        view = save_view(store)
     if store.uri.startswith("http"):
-        print(f"{without_credentials(store.uri).rstrip('/')}/{save_view(store)}")
+        print(f"{without_credentials(store.uri).rstrip('/')}/{view}")
         if where := login_of(store.uri):
             print(f"log in with the user and password of {where}")
         return
-    print(f"http://{HOST}:{port}/{save_view(store)}", flush=True)
+    print(f"http://{HOST}:{port}/{view}", flush=True)
     refuse_taken_port(port)
     # Without the job runner and with one worker it is 2 processes and 0.5 GB, not 13 and 2.6 GB.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"

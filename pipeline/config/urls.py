@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 def without_credentials(url: str) -> str:
     """Return the URL without user, password and query."""
     parts = urlsplit(url)
+    if not parts.netloc:  # a file's, in which slashes count
+        return url.partition("?")[0]
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -17,8 +17,9 @@ from PIL import Image
 
 from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
 from pipeline.analysis.layer_table import layer_table
+from pipeline.config.errors import NetworkError
 from pipeline.model.rows import Summary
-from pipeline.tracking.faults import Refused, is_refusal, sentence
+from pipeline.tracking.faults import ADDRESS, Refused, is_refusal, sentence
 from pipeline.tracking.journal import Event
 from pipeline.tracking.names import LONGEST_TAG, cut, image_key_of, key_of
 from pipeline.tracking.notes import note
@@ -141,10 +142,10 @@ class Arrival:
         from pipeline.analysis.figures.network import network_figure  # imports matplotlib, which nothing else here needs
 
         summary = Summary.from_dict(json.loads((self.folder / event["file"]).read_text()))
-        yield partial(self.client.log_text, self.state.run, layer_table(summary, event["batch_size"]), "layers.txt")
+        yield partial(self.store_text, layer_table(summary, event["batch_size"]), "layers.txt")
         picture = (self.folder / event["file"]).with_name("network.png")
         network_figure(picture, event["name"], summary)
-        yield partial(self.client.log_artifact, self.state.run, str(picture))
+        yield partial(self._store_file, picture, None)
 
     def _image(self, event: Event) -> Iterator[Part]:
         with Image.open(self.folder / event["file"]) as image:
@@ -162,12 +163,24 @@ class Arrival:
         with tempfile.TemporaryDirectory() as folder:
             image.save(Path(folder) / f"{name}.png")
             compress_image_size(image).save(Path(folder) / f"{name}+compressed.webp")
-            self.client.log_artifacts(self.state.run, folder, "images")
+            for file in Path(folder).iterdir():
+                self._store_file(file, "images")
 
     def _artifact(self, event: Event) -> Iterator[Part]:
         file = self.folder / event["file"]
         file.stat()  # what the journal lacks is no fault of the store
-        yield partial(self.client.log_artifact, self.state.run, str(file), event["folder"])
+        yield partial(self._store_file, file, event["folder"])
+
+    def store_text(self, text: str, name: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_text(text)
+            self._store_file(Path(folder) / name, None)
+
+    def _store_file(self, file: Path, place: str | None) -> None:
+        """Store an artifact. Raises NetworkError where it is not there then: a login's page also answers that all is well."""
+        self.client.log_artifact(self.state.run, str(file), place)
+        if file.name not in (PurePosixPath(there.path).name for there in self.client.list_artifacts(self.state.run, place)):
+            raise NetworkError(f"the MLflow store has not kept {file.name}, though it said so; {ADDRESS}")
 
     def _end(self, event: Event) -> Iterator[Part]:
         if self.state.refused:

@@ -20,7 +20,7 @@ PACKAGES = {  # module -> what pip calls it, where that is another name
     "azure": "azure-storage-blob",
 }
 LOGIN = "log in by the variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-ADDRESS = "that is no MLflow server's; check tracking.uri, or MLFLOW_TRACKING_URI"
+ADDRESS = "check whether it is MLflow's, and what it needs as a login: tracking.uri, or MLFLOW_TRACKING_URI"
 AWS = "give them by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; MLFLOW_S3_ENDPOINT_URL names a store that is not AWS's"
 SENTENCES = {  # what an error's text has -> what it means and what to do; the first that is found counts
     r"database is locked|database table is locked": "its database is locked by another process; end that one, or repeat when it is done",
@@ -51,6 +51,7 @@ SENTENCES = {  # what an error's text has -> what it means and what to do; the f
     r"error code 30\d|TooManyRedirects": f"it sends elsewhere; {ADDRESS}",
     r"password authentication failed|Access denied for user": "it refuses this user; check the user and password in MLFLOW_TRACKING_URI",
     r"too many 50\d error responses|error code 50\d": "its server answers that it is not available; repeat when it is",
+    r"Max retries exceeded|Connection aborted": "its server does not answer, or ends the connection; repeat when it runs",
 }
 LONGEST = 200  # characters of an error that has no sentence
 
@@ -97,6 +98,8 @@ def sentence(error: Exception, uri: str = "") -> str:
 
 def is_refusal(error: Exception) -> bool:
     """Tell whether MLflow has seen a call and does not take it, so that to repeat it is useless."""
+    if isinstance(error, PipelineError):
+        return False
     if isinstance(error, Refused | ValueError | TypeError) and not is_of_store(error):  # its client's word for a value
         return True
     code = getattr(error, "error_code", None)

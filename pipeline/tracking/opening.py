@@ -68,7 +68,7 @@ def _described(arrival: Arrival, event: Event) -> Iterator[Part]:
     yield from arrival.batches("params", [Param(key_of(key), cut(value, LONGEST_PARAM)) for key, value in event["params"].items()])
     yield partial(arrival.client.log_inputs, run, [_dataset(event["data"])])
     packages = sorted(f"{found.name}=={found.version}" for found in distributions())
-    yield partial(arrival.client.log_text, run, "\n".join(packages) + "\n", "packages.txt")
+    yield partial(arrival.store_text, "\n".join(packages) + "\n", "packages.txt")
 
 
 def _dataset(data: Event) -> DatasetInput:

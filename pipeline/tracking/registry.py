@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError, NetworkError
+from pipeline.tracking.faults import store_may_be_away
 from pipeline.tracking.notes import note
 from pipeline.tracking.search import conditions, every
 from pipeline.tracking.selection import LOSS, figures, grounds, grounds_of_run, is_better, why_incomparable
@@ -35,7 +36,7 @@ def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: 
 
     sample: uint8 (B, H, W, C) with B of two or more, the input example. may_lead: whether it may become champion, which
     it does where none stands, or where it is better than the standing one by the same measure."""
-    with FileLock(store.lock("registry")), _mlflows_default(store):
+    with FileLock(store.lock("registry")), store_may_be_away(store.uri), _mlflows_default(store):
         model = _model(store)
         version = _version_of(store.client, model, bundle) or _add_version(store, model, bundle, sample)
         told = f"registered as {model.name} version {version.version}"
@@ -51,7 +52,7 @@ def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: 
 def crown(store: Store, number: str) -> str:
     """Make a version champion because a person says so. Raises DataError where there is no such version."""
     client, name = store.client, store.config.model
-    with FileLock(store.lock("registry")):
+    with FileLock(store.lock("registry")), store_may_be_away(store.uri):
         if not (version := _found(client.get_model_version, name, number)):
             known = sorted(int(version.version) for version in _versions(client, {"name": name}) if version.name == name)
             raise DataError(f"{name} has no version {number}; there are {', '.join(map(str, known)) or 'none'}")

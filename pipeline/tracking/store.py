@@ -2,9 +2,7 @@
 
 import logging
 import os
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints a run's address with the password that the URI may hold
@@ -21,15 +19,13 @@ from pipeline.config.schema import Tracking
 from pipeline.tracking.experiment import REFUSALS, joined
 from pipeline.tracking.faults import store_may_be_away
 from pipeline.tracking.notes import note
+from pipeline.tracking.probe import probe
 from pipeline.tracking.relocation import check_place, embedded, file_of, location, warn_if_astray
 from pipeline.tracking.search import conditions, every
 
 for chatty in ("mlflow", "alembic"):  # they tell of every table that they make
     logging.getLogger(chatty).setLevel(logging.WARNING)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints what it also raises: tracebacks, with the SQL
-
-PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}  # where the URI names none
-PROBE = 5  # seconds; MLflow itself would try for minutes
 
 
 class Store:
@@ -42,7 +38,7 @@ class Store:
         self.uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or embedded(home)
         # processes that open a fresh sqlite store at once break it
         with store_may_be_away(self.uri), FileLock(self.lock("mlflow")):
-            self._probe()
+            probe(self.uri)
             database = file_of(self.uri)
             is_fresh = database is not None and not database.exists()
             check_place(self.uri, home)
@@ -102,10 +98,3 @@ class Store:
         folder = self.home / ".dvc" / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}.lock"
-
-    def _probe(self) -> None:
-        parts = urlsplit(self.uri)
-        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
-        if not parts.hostname or not port:
-            return
-        socket.create_connection((parts.hostname, port), timeout=PROBE).close()

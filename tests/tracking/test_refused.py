@@ -191,6 +191,8 @@ def test_one_part_that_can_not_be_delivered_is_kept_and_told_and_the_others_arri
     harm: Tell, home: Path, cfg: Config, told: Told, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = told(loss(1), harm, loss(3, 0.5))
+    Store(cfg.tracking, home)  # which says that it makes the experiment
+    capfd.readouterr()
     assert settle(home) == []
     run = the_run(home, cfg)
     assert (run.info.status, losses(home, cfg)) == ("FINISHED", [1.0, 0.5])

@@ -1,8 +1,11 @@
 """All starts of one training are one run in MLflow, in which each epoch is one point, whatever each of them has told."""
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -12,10 +15,12 @@ from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking import delivery
+from pipeline.tracking.addition import tracked_addition
 from pipeline.tracking.delivery import Delivery, bring_earlier_starts, settle
-from pipeline.tracking.journal import COURIER, Journal
+from pipeline.tracking.journal import COURIER, Journal, waiting
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
+from tests.tracking.conftest import MakeBundle
 from tests.tracking.test_delivery import FILTERS, client, only_run, pictures
 
 Start = Callable[..., Run]
@@ -120,6 +125,80 @@ def test_a_later_start_waits_for_the_journal_of_the_earlier_one(home: Path, star
     bring_earlier_starts(second.journal.folder, home)
     assert not first.journal.folder.exists()
     assert settle(home) == []
+
+
+HOUR = 3600  # seconds
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Moves this machine to another time zone, or its clock by so many hours."""
+    now, now_ns = time.time, time.time_ns
+
+    def set_clock(zone: str | None = None, hours: float = 0) -> None:
+        if zone:
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+        monkeypatch.setattr(time, "time", lambda: now() + hours * HOUR)
+        monkeypatch.setattr(time, "time_ns", lambda: now_ns() + int(hours * HOUR * 1e9))
+
+    yield set_clock
+    monkeypatch.undo()
+    time.tzset()
+
+
+CLOCKS = {  # of each start of a training
+    "a journey west": [{"zone": "Asia/Tokyo"}, {"zone": "America/New_York"}],
+    "the end of summer time": [{"zone": "UTC-2"}, {"zone": "UTC-1"}],
+    "a clock that is set back": [{}, {"hours": -5}],
+    "a clock that is set back by a second, twice": [{}, {"hours": -1 / HOUR}, {"hours": -2 / HOUR}],
+    "a clock that is set to the year 1970": [{}, {"hours": -24 * 365 * 50}],
+}
+
+
+@pytest.mark.parametrize("clocks", CLOCKS.values(), ids=CLOCKS)
+def test_the_last_start_says_how_a_training_ended_whatever_the_clock_says(
+    clocks: list[dict[str, Any]], home: Path, cfg: Config, start: Start, set_clock: Callable[..., None]
+) -> None:
+    for number, clock in enumerate(clocks, 1):
+        set_clock(**clock)
+        start(*range(min(number, 2) + 1), status="FINISHED" if number == len(clocks) else None)
+    run = only_run(home, cfg)
+    assert run.info.status == "FINISHED"
+    assert sorted(points(home, run, "train/loss")) == [(1, 9.0), (2, 8.0)]
+    assert run.info.end_time >= run.info.start_time
+
+
+def test_a_start_of_before_journals_were_numbered_comes_first(home: Path, cfg: Config, start: Start) -> None:
+    first = start(0, 1).journal.folder
+    first.rename(first.with_name("20260504-123000-000000017-abcdef"))
+    start(0, 1, 2, status="FINISHED")
+    assert only_run(home, cfg).info.status == "FINISHED"
+
+
+def test_what_was_told_of_a_training_after_the_clock_was_set_back_arrives_with_it(
+    home: Path, cfg: Config, start: Start, trained: MakeBundle, set_clock: Callable[..., None]
+) -> None:
+    bundle = trained(1.0)
+    second = Run(Journal(home))
+    begin(second, dataclasses.asdict(cfg), bundle.manifest, training="t1")
+    second.tag(bundle=bundle.digest)
+    second.end("FINISHED")
+    set_clock(hours=-5)
+    with tracked_addition(cfg, bundle, home) as addition:
+        addition.log_metrics({"test/loss": 0.5}, 1)
+    second.journal.close()
+    assert settle(home) == []
+    assert waiting(home) == []
+    assert only_run(home, cfg).data.metrics["test/loss"] == 0.5
+
+
+def test_starts_that_begin_at_once_have_numbers_of_their_own(home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        journals = list(pool.map(lambda _: Journal(home), range(24)))
+    for journal in journals:
+        journal.close()
+    assert [int(folder.name.partition("-")[0]) for folder in waiting(home)] == list(range(1, 25))
 
 
 def test_a_training_begins_with_its_name_and_whether_it_can_be_repeated(home: Path, cfg: Config, manifest: Manifest) -> None:
