@@ -7,6 +7,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ENVIRONMENT := $(VENV)/installed-$(TORCH)
+# Where .venv was made, if that is elsewhere: its programs begin with that path, and do not run here or run the other's.
+MOVED := $(shell made=$$(sed -n 's/^command = .* -m venv [^/]*//p' $(VENV)/pyvenv.cfg 2>/dev/null); \
+	test -z "$$made" || test "$$made" -ef $(VENV) || echo "$$made")
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +62,14 @@ docs: repro ## the README's pictures and the table of edits and stages
 clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store
 	rm -rf runs checkpoints chunks dvc_plots .pytest_cache .ruff_cache .mypy_cache
 
+ifneq ($(MOVED),)
+$(ENVIRONMENT): moved
+endif
+
+moved:
+	$(info note: the project was moved or copied: its .venv was made in $(MOVED) and is made anew, as by `make setup`)
+	rm -rf $(VENV)
+
 $(VENV)/installed-%: requirements.lock requirements-torch-%.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-torch-$*.txt
@@ -69,4 +80,4 @@ $(VENV)/installed-%: requirements.lock requirements-torch-%.txt
 data/own:
 	mkdir -p data/own
 
-.PHONY: help setup repro test test-slow mutants check smoke params ui bench lock docs clean
+.PHONY: help setup repro test test-slow mutants check smoke params ui bench lock docs clean moved

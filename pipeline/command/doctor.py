@@ -1,8 +1,9 @@
-"""Mend what a killed dvc left half written, and say what settles a merge: python -m pipeline.command.doctor
+"""Mend what a killed dvc left half written, and say what settles a merge: python -m pipeline.command.doctor [--moved]
 
 DVC rewrites two of its files in place. Killed, or out of disk, in that moment it leaves them empty, and every later
 `dvc repro` stops. Both only say what is known again after the next `dvc repro`, so a damaged one can go."""
 
+import argparse
 import fcntl
 import json
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.config.entry import run_command
-from pipeline.config.errors import BusyError
+from pipeline.config.errors import BusyError, DataError
 from pipeline.config.merges import bring_back, refuse_conflicts
 from pipeline.config.places import WORKSPACE
+from pipeline.config.urls import without_credentials
 
 WHO_READS_AND_WRITES = Path(".dvc/tmp/rwlock")  # JSON
 ITS_GUARD = Path(".dvc/tmp/rwlock.lock")  # which DVC holds by flock while it writes that file
@@ -65,9 +67,26 @@ def _is_mapping(path: Path) -> bool:
         return False
 
 
+def find_artifacts(root: Path) -> list[str]:
+    """Let the database of runs lead to the artifacts in this project, which was moved or copied; return a line for each place before."""
+    from pipeline.config.composition import compose, parse, resolved
+    from pipeline.tracking import relocation
+    from pipeline.tracking.faults import store_may_be_away
+
+    uri = relocation.uri_of(parse(resolved(compose(root / "conf"))).tracking, root)
+    if uri.startswith("http"):
+        raise DataError(f"{without_credentials(uri)} is a server, which knows itself where its artifacts lie; --moved is for databases")
+    with store_may_be_away(uri):
+        return [f"the database leads to {relocation.ARTIFACTS}/ here, no more to {old}" for old in relocation.mend(uri, root)]
+
+
 def main() -> None:
     """Mend the project of this folder; say what was done."""
-    print("\n".join(mend(WORKSPACE)) or "nothing is damaged")
+    parser = argparse.ArgumentParser(prog="python -m pipeline.command.doctor", description=main.__doc__)
+    parser.add_argument("--moved", action="store_true", help="the project was moved: a database elsewhere (tracking.uri) is mended too")
+    moved = parser.parse_args().moved
+    told = mend(WORKSPACE) + (find_artifacts(WORKSPACE) if moved else [])
+    print("\n".join(told) or "nothing is damaged")
 
 
 if __name__ == "__main__":

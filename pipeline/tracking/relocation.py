@@ -1,6 +1,7 @@
 """The place of a project's artifacts: the database names it by absolute paths, which lead astray once the project is moved."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, String, column, create_engine, func, inspect, literal, make_url, select, table, update
 
+from pipeline.config.schema import Tracking
 from pipeline.tracking.experiment import CONFIGURED
 from pipeline.tracking.notes import note, note_once
 
@@ -24,15 +26,25 @@ LONGEST = 60  # characters of an experiment's folder: a file's name has 255 byte
 COMMAND = "python -m pipeline.command.doctor --moved"
 
 
+def uri_of(config: Tracking, home: Path) -> str:
+    return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or embedded(home)
+
+
 def embedded(home: Path) -> str:
     """Return the URI of the database in the project's root, whatever letters that has."""
-    path = str(home / DATABASE).replace("%", "%25").replace("?", "%3F")
-    return f"sqlite:///{path}"
+    path = str(home / DATABASE)
+    quoted = path.replace("%", "%25").replace("?", "%3F")
+    driver = "+pysqlite" * (quoted != path)  # the default one; where a URI names it, MLflow makes no folder of the quoted name
+    return f"sqlite{driver}:///{quoted}"
 
 
-def location(home: Path, experiment: str = "") -> str:
-    """Return the place of an experiment's artifacts: a path, or a URI where MLflow would take a part of the path for an escape."""
-    place = home / ARTIFACTS / folder_of(experiment) if experiment else home / ARTIFACTS
+def location(home: Path, experiment: str) -> str:
+    """Return the place of an experiment's artifacts."""
+    return _address(home / ARTIFACTS / folder_of(experiment))
+
+
+def _address(place: Path) -> str:
+    """Return a path, or its URI where MLflow would take a part of the path for an escape."""
     return place.as_uri() if "%" in str(place) else str(place)
 
 
@@ -115,7 +127,7 @@ def _replace(connection: Connection, name: str, artifacts: str, old: Path, home:
     place = column(artifacts, String)
     rows = table(name, place)
     for was in (f"{old / ARTIFACTS}/", f"{(old / ARTIFACTS).as_uri()}/"):
-        now = literal(f"{location(home)}/", String) + func.substr(place, len(was) + 1, type_=String)
+        now = literal(f"{_address(home / ARTIFACTS)}/", String) + func.substr(place, len(was) + 1, type_=String)
         connection.execute(update(rows).where(func.substr(place, 1, len(was)) == was).values({artifacts: now}))
 
 

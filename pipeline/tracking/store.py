@@ -20,7 +20,7 @@ from pipeline.tracking.experiment import REFUSALS, joined
 from pipeline.tracking.faults import store_may_be_away
 from pipeline.tracking.notes import note
 from pipeline.tracking.probe import probe
-from pipeline.tracking.relocation import check_place, embedded, file_of, location, warn_if_astray
+from pipeline.tracking.relocation import check_place, file_of, location, uri_of, warn_if_astray
 from pipeline.tracking.search import conditions, every
 
 for chatty in ("mlflow", "alembic"):  # they tell of every table that they make
@@ -35,7 +35,7 @@ class Store:
         """Open the store, make it where there is none. Raises NetworkError where it can't be reached."""
         self.config = config
         self.home = home
-        self.uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or embedded(home)
+        self.uri = uri_of(config, home)
         # processes that open a fresh sqlite store at once break it
         with store_may_be_away(self.uri), FileLock(self.lock("mlflow")):
             probe(self.uri)
