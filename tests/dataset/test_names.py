@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.errors import DataError
+from pipeline.dataset.files import names_below
 from pipeline.dataset.names import alike, escaped, first_of, shown
 from pipeline.dataset.readers import read
 from tests.samples import data_set, put_files
@@ -58,3 +59,8 @@ def test_a_number_that_yaml_has_changed_is_told_with_a_hint(node: Any, tmp_path:
         DataError, match=r"names 7.*but the images are of the classes 007, b\. Write names of digits in quotes: YAML reads 007"
     ):
         read(raw, data_set(reader="folder", **node))
+
+
+def test_what_a_folder_holds_is_listed_in_the_order_of_the_parts_of_its_paths(tmp_path: Path) -> None:
+    put_files(tmp_path, "cat/1.jpg", "cat-2/1.jpg", "cat.jpg", "cat/a/1.jpg", "cat/a.jpg")
+    assert names_below(tmp_path) == ["cat/1.jpg", "cat/a/1.jpg", "cat/a.jpg", "cat-2/1.jpg", "cat.jpg"]
