@@ -7,7 +7,7 @@ Of one image more, each cut moves one other image at most. For n images grow to 
 by its rounded share of n; validation's cuts by theirs of what is not test, which grows just where test does not. An image before
 the cut leaves its side only where the newcomer comes before the cut too and the rank stays: the last one before it. One behind the
 cut leaves only where the newcomer comes behind it too and the rank grows: the first one. So at most one other image goes into or
-out of test, and one out of or into validation; docs/decisions/0012 proves that no order can promise one for both together."""
+out of test, and one out of or into validation; docs/decisions/0014 proves that no order can promise one for both together."""
 
 import hashlib
 from collections.abc import Sequence

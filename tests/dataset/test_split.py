@@ -70,7 +70,7 @@ def test_a_newcomer_at_any_rank_moves_one_image_at_each_cut_at_most(settings: di
 
 
 def test_two_images_move_only_where_a_newcomer_falls_into_the_one_judging_split_while_the_other_grows() -> None:
-    """docs/decisions/0012 says why no order can spare this."""
+    """docs/decisions/0014 says why no order can spare this."""
     cases = [(images, newcomer) for images in range(3, 130) for newcomer in range(images + 1)]
     double = [case for case in cases if len(moved(*case)) == 2]
     assert len(double) / len(cases) == pytest.approx(2 * 0.2 * 0.08, abs=0.005)
