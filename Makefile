@@ -19,6 +19,7 @@ setup: $(ENVIRONMENT) data/own ## make .venv from the lock file, and data/own fo
 repro: setup ## run the line: what changed since the last time, and what follows from it
 	python -m pipeline.command.doctor
 	dvc repro
+	python -m pipeline.command.overrides
 
 test: setup ## all default tests
 	python -m pytest -n 2 --dist worksteal -q

@@ -1,9 +1,12 @@
-"""Some sixty edits, and exactly which stages run after each: the data of tests/test_what_runs.py and docs/what-runs.md.
+"""Some seventy edits, and exactly which stages run after each: the data of tests/test_what_runs.py and docs/what-runs.md.
 
 Write the page anew:  python -m tests.what_runs"""
 
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from PIL import Image
 
@@ -239,6 +242,63 @@ def nothing_written(project: Project, _: Ran) -> bool:
     return True
 
 
+def moved(path: str, what: str, before: str) -> Callable[[Project], Ran]:
+    """Move a part of a file to before another part of it."""
+
+    def do(project: Project) -> Ran:
+        project.edit(path, what, "")
+        project.edit(path, before, what + before)
+        return project.repro()
+
+    return do
+
+
+def order(key: str, *names: str) -> Callable[[Project, Ran], object]:
+    """The entries of a mapping in params.yaml begin with these, in this order."""
+
+    def holds(project: Project, _: Ran) -> bool:
+        assert tuple(cast(dict[str, object], project.param(key)))[: len(names)] == names
+        return True
+
+    return holds
+
+
+def refused_experiment(*values: str) -> Callable[[Project], Ran]:
+    """Run an experiment that must be refused or fail; the stages that it ran do not count."""
+
+    def do(project: Project) -> Ran:
+        ran = project.run("dvc", "exp", "run", *(word for value in values for word in ("-S", value)))
+        assert ran.code != 0, ran.output
+        return ran
+
+    return do
+
+
+def busy(experiment: Callable[[Project], Ran]) -> Callable[[Project], Ran]:
+    """Run it while another dvc, this process to its eyes, holds conf.lock."""
+
+    def do(project: Project) -> Ran:
+        held = project.root / ".dvc" / "tmp" / "rwlock"
+        before = held.read_text()
+        reader = {"pid": os.getpid(), "cmd": "dvc repro"}
+        held.write_text(json.dumps({"read": {str(project.root / "conf.lock"): [reader]}, "write": {}}))
+        ran = experiment(project)
+        assert "is busy" in ran.output
+        held.write_text(before)
+        return ran
+
+    return do
+
+
+def repro(project: Project) -> Ran:
+    return project.repro()
+
+
+CNN = "conf/model/cnn.yaml"
+POOL, NORM = "  pool1: {kind: max_pool, kernel: 2}\n", "  norm1: {kind: batch_norm}\n"
+FLIP = "  flip: {_target_: albumentations.HorizontalFlip, p: 0.5}\n"
+NAMES = ", ".join(f"{name}{n}" for n in (2, 3) for name in ("conv", "norm", "relu", "pool"))
+ORDER_OF_LAYERS = f"model: {{layers: {{_order_: [conv1, pool1, norm1, relu1, {NAMES}, dropout, scores]}}}}\n"
 DROPOUT = "  dropout: {kind: dropout, rate: 0.25} # share of activations set to 0 in training\n"
 CROP = """augmentation:
   transforms:
@@ -343,6 +403,107 @@ CASES = (
         "dvc repro",
         edited("conf/tracking/mlflow.yaml", "model: ${dataset.name}", "model: shapes"),
         ("configure", "register"),
+    ),
+    # order
+    Case("two layers swapped", "dvc repro", moved(CNN, POOL, NORM), LEARN, holds=order("model.layers", "conv1", "pool1", "norm1")),
+    Case(
+        "two transforms swapped",
+        "dvc repro",
+        then(
+            lambda project: edited("conf/config.yaml", "augmentation: shift", "augmentation: flip")(project),
+            moved("conf/augmentation/flip.yaml", FLIP, "alternating_flip"),
+        ),
+        LEARN,
+        holds=order("augmentation.transforms", "shift", "flip"),
+    ),
+    Case(
+        "the options of a class in another order",
+        "dvc repro",
+        edited(CNN, "{kind: conv, filters: 16, kernel: 3, padding: same}", "{padding: same, kernel: 3, filters: 16, kind: conv}"),
+        ("configure",),
+        "that order decides nothing",
+    ),
+    Case(
+        "a layer moved in params.yaml",
+        "dvc repro",
+        moved("params.yaml", "    pool1:\n      kind: max_pool\n      kernel: 2\n", "    norm1:\n"),
+        LEARN,
+        "lifted as `_order_`",
+        both(order("model.layers", "conv1", "pool1", "norm1"), overrides("_order_: [conv1, pool1, norm1")),
+    ),
+    Case(
+        "a layer inserted in the middle of them there",
+        "dvc repro",
+        edited("params.yaml", "    norm1:\n", "    extra:\n      kind: relu\n    norm1:\n"),
+        LEARN,
+        "it stays in its place",
+        both(order("model.layers", "conv1", "extra", "norm1"), overrides("_order_:")),
+    ),
+    Case(
+        "layers put in order in conf/local/overrides.yaml, then an experiment without a change",
+        "dvc exp run",
+        then(write_override(ORDER_OF_LAYERS), exp_run()),
+        ("configure",),
+        "DVC composes without that order, and configure puts it right",
+        order("model.layers", "conv1", "pool1", "norm1"),
+    ),
+    # the later edit
+    Case(
+        "an applied value, then the same key in conf/",
+        "dvc repro",
+        then(exp_run("optimizer.lr=0.01"), edited(ADAMW, "lr: 0.003", "lr: 0.02")),
+        LEARN,
+        "the later edit wins, with a line",
+        both(says("not lifted: optimizer.lr=0.01 of the last experiment, as conf/ was edited later"), param("optimizer.lr", 0.02)),
+    ),
+    Case(
+        "a choice in conf/config.yaml under an override that chose another before",
+        "dvc repro",
+        then(write_override("defaults:\n  - override /model: lenet\n"), edited("conf/config.yaml", "model: cnn", "model: mlp_small")),
+        LEARN,
+        "likewise",
+        both(says("dropped from conf/local/overrides.yaml: model=lenet"), param("model.name", "mlp_small")),
+    ),
+    Case(
+        "a value in conf/ that an override hides",
+        "dvc repro",
+        lambda project: (project.edit(ADAMW, "lr: 0.003", "lr: 0.02"), write_override("optimizer: {lr: 0.01}\n")(project))[1],
+        LEARN,
+        "both are new, so the override stays; lines say what it hides, and what stands above conf/",
+        both(says("optimizer.lr=0.01 hides conf/'s edit of it: 0.003 -> 0.02"), says("above conf/: optimizer.lr=0.01 (conf/: 0.02)")),
+    ),
+    # refused experiments
+    Case(
+        "an experiment with a value that can't be, and one with a typo",
+        "dvc repro",
+        then(refused_experiment("optimizer.lr=-1"), refused_experiment("optimizer.lrr=1"), repro),
+        NOTHING,
+        "refused experiments leave no trace",
+        param("optimizer.lr", 0.003),
+    ),
+    Case(
+        "an experiment while another dvc is at work",
+        "dvc repro",
+        then(busy(refused_experiment("optimizer.lr=0.5")), repro),
+        ("configure",),
+        "DVC refuses it after it has written params.yaml; configure puts that back, with a line",
+        both(says("not lifted: optimizer.lr=0.5 of an experiment that was refused before it began"), param("optimizer.lr", 0.003)),
+    ),
+    Case(
+        "an experiment whose training fails",
+        "dvc repro",
+        then(refused_experiment("optimizer.lr=1e30"), repro),
+        ("configure",),
+        "its values are not lifted; the training before comes from DVC's cache",
+        both(says("of the last experiment, whose training did not end"), param("optimizer.lr", 0.003)),
+    ),
+    Case(
+        "a key taken out by -S, then a comment in conf/",
+        "dvc repro",
+        then(exp_run("~optimizer.weight_decay", "~model.layers.dropout"), touched(ADAMW)),
+        ("configure",),
+        "lifted as `_absent_`; the training is there",
+        overrides("weight_decay: _absent_"),
     ),
     # values in params.yaml
     Case(

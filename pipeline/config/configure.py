@@ -5,70 +5,108 @@ Three files hold the whole state (docs/decisions/0001):
 - params.yaml   its composition, resolved: what DVC and the stages read
 - conf.lock     what conf/ alone composed to when params.yaml was written"""
 
+from contextlib import suppress
 from pathlib import Path
 
+from pipeline.config.above import Own, above
 from pipeline.config.checks.check import check
-from pipeline.config.checks.keys import OPEN, unknown_keys
 from pipeline.config.checks.shortcuts import without_collecting
-from pipeline.config.composition import Tree, compose, dump, get, has, known_keys, leaves, read_yaml
+from pipeline.config.composition import Tree, choices, compose, dump, leaves, read_yaml
 from pipeline.config.conf_files import check_files
-from pipeline.config.difference import difference, swaps
+from pipeline.config.difference import Beyond, beyond, difference
 from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import Lock, accepted, beyond, overlooked, replace
+from pipeline.config.later import Edits
+from pipeline.config.lifting import drop_forgotten, lift_choices, lift_values
+from pipeline.config.lock import Lock, accepted, overlooked, replace
 from pipeline.config.merges import PAIR, bring_back, refuse_mixture
 from pipeline.config.order import ORDER, settled, spelled
 from pipeline.config.origin import Origin
 from pipeline.config.overrides import Overrides
+from pipeline.config.pending import Pending
 from pipeline.config.refusals import located
+from pipeline.config.trained import has_trained
 
 
 def configure(root: Path, in_experiment: bool) -> list[str]:
     """Bring params.yaml and conf.lock up to date in `root`; return a line for everything that changed.
 
-    in_experiment: DVC composed params.yaml this second, `-S` included, so it stays as it is.
+    in_experiment: DVC composed params.yaml this second, `-S` included. If that is refused, the one before comes back.
     Raises ConfigError, with the place of what is wrong, before anything is written."""
     origin = Origin(root)
-    with without_collecting(), located(origin):
-        return _take_over(root, origin) if in_experiment else _compose(root, origin)
+    try:
+        with without_collecting(), located(origin):
+            return _take_over(root, origin) if in_experiment else _compose(root, origin)
+    except BaseException:
+        if in_experiment:
+            _put_back(root)
+        raise
 
 
 def _take_over(root: Path, origin: Origin) -> list[str]:
-    """Check what DVC has composed, and record in conf.lock what it has beyond conf/."""
+    """Check what DVC has composed, write it without the reserved words, and record in conf.lock what it has beyond conf/."""
     check_files(root, "params.yaml")
     composed = settled(read_yaml(root / "params.yaml"))
     origin.tree, origin.edited = composed, [key for key, _ in leaves(composed)]  # until it is known what conf/ says
-    lock = beyond(root / "conf", composed)
-    origin.edited = lock.changed
-    check(composed, known_keys(root / "conf", composed), accepted(root))
-    replace(root / "params.yaml", dump(composed))
+    before = Lock.read(root / "conf.lock") if (root / "conf.lock").exists() else Lock()
+    overrides = Overrides.read(root / LOCAL)
+    new, values = beyond(root / "conf", composed)
+    origin.typed, origin.edited = [f"{key}={value}" for key, value in (new.chosen | new.changed).items()], ()
+    edits, own = Edits(before, overrides, Beyond(), new), Own.compose(root / "conf", choices(values))
+    lines = edits.settle_choices(own.alone) + edits.settle_values(own)
+    with overrides.on_trial():
+        if lines:  # some may have been dropped
+            values = compose(root / "conf", [f"{group}={option}" for group, option in new.chosen.items()])
+            own = Own.compose(root / "conf", choices(values), own.alone)
+        lock = _recorded(values, overrides, new, own)
+        lock.before = vars(before.beyond) if before.beyond and has_trained(root, before) else before.before
+        params = lock.composed()
+        check(params, own.under, accepted(root))
     lock.write(root / "conf.lock")
-    return ["params.yaml: as DVC composed it for this experiment"]
+    replace(root / "params.yaml", dump(params))
+    return ["params.yaml: as DVC composed it for this experiment", *lines]
 
 
 def _compose(root: Path, origin: Origin) -> list[str]:
     """Lift what was changed in params.yaml, compose conf/, check it, write params.yaml and conf.lock."""
     refuse_half_a_state(root)
     check_files(root, "params.yaml", "conf.lock")  # before anything of them is lifted or told
-    conf, params_file, lock_file = root / "conf", root / "params.yaml", root / "conf.lock"
-    overrides = Overrides.read(root / LOCAL)
-    params: Tree = {}
-    lock = Lock({}, {}, {}, {})
-    if params_file.exists():
-        params, lock = settled(read_yaml(params_file)), Lock.read(lock_file)
-        if params != lock.composed():
-            refuse_mixture(root)
-    lines, origin.edited = lift(params, lock, overrides) if params else ([], [])
+    conf, overrides = root / "conf", Overrides.read(root / LOCAL)
+    found = Pending.read(root) if (root / "params.yaml").exists() else Pending()
+    origin.edited = [
+        *(f"{group}.name" for group in found.by_hand.chosen | found.applied.chosen),
+        *found.applied.changed,
+        *found.by_hand.changed,
+    ]
+    if found.by_hand:
+        refuse_mixture(root)
+    edits = Edits(found.lock, overrides, found.applied, found.by_hand)
+    own = Own.compose(conf, {})
+    lines = found.notes + edits.settle_choices(own.alone) + lift_choices(overrides, found)
+    lines += edits.settle_values(own := Own.compose(conf, overrides.choices, own.alone)) + lift_values(overrides, found)
     with overrides.on_trial():
-        origin.tree = values = compose(conf)
-        base = known_keys(conf, values)
-        if forgotten := drop_forgotten(base, overrides, lock.values):
+        origin.tree = values = compose(conf) if overrides.tree else own.alone
+        if forgotten := drop_forgotten(own.under, overrides, found.lock.values):
             lines += forgotten
             values = compose(conf)
-        composed = check(values, base, accepted(root))
-    replace(params_file, dump(composed))
-    Lock({}, {}, values, overlooked(composed)).write(lock_file)
-    return lines + changes_told(params, composed)
+        composed = check(values, own.under, accepted(root))
+    replace(root / "params.yaml", dump(composed))
+    _recorded(values, overrides, Beyond(), own).write(root / "conf.lock")
+    return lines + changes_told(found.params, composed)
+
+
+def _recorded(values: Tree, overrides: Overrides, new: Beyond, own: Own) -> Lock:
+    """Return the lock for a composition, with an experiment's values on top."""
+    lock = Lock(new.chosen, new.changed, values, {}, above(overrides, own.under))
+    lock.overlooked = overlooked(lock.composed())
+    lock.beneath = {key: own.says(key) for key in lock.standing}
+    return lock
+
+
+def _put_back(root: Path) -> None:
+    """Write params.yaml as it was before DVC composed it for an experiment that is refused."""
+    with suppress(OSError, ConfigError):  # nothing is known of it
+        replace(root / "params.yaml", dump(Lock.read(root / "conf.lock").composed()))
 
 
 def refuse_half_a_state(root: Path) -> None:
@@ -83,54 +121,6 @@ def refuse_half_a_state(root: Path) -> None:
         f"{missing[0]} is missing but {other} is there, so a change made by hand could not be told from conf/. "
         f"{f'Bring it back with `{command}`, or start' if command else 'Start'} anew from conf/ with `rm {other}`, then repeat"
     )
-
-
-def lift(params: Tree, lock: Lock, overrides: Overrides) -> tuple[list[str], list[str]]:
-    """Move what params.yaml has beyond conf.lock into the overrides, choices first; return a line for each, and the keys."""
-    swapped = swaps(params, lock.values)
-    by_hand = difference(params, lock.composed(), skip=set(swapped))
-    lines = []
-    for group, option in (lock.chosen | swapped).items():
-        lines.append(f"lifted into conf/local/overrides.yaml: {group}={option}")
-        for key in overrides.choose(group, option):
-            lines.append(f"dropped from conf/local/overrides.yaml: {key}, which was set for another {group}")
-    for key, value in (lock.changed | by_hand).items():
-        if key.split(".")[0] not in swapped:
-            lines.append(f"lifted into conf/local/overrides.yaml: {key}={value}")
-            overrides.set(key, value)
-    complete_orders(params, [*lock.changed, *by_hand], overrides)
-    return lines, [*(f"{group}.name" for group in lock.chosen | swapped), *lock.changed, *by_hand]
-
-
-def complete_orders(params: Tree, lifted: list[str], overrides: Overrides) -> None:
-    """Bring the orders that the overrides hold up to date with entries that came or went in params.yaml."""
-    for key in [key for key, _ in leaves(overrides.values) if key.endswith(f".{ORDER}")]:
-        mapping = key.removesuffix(f".{ORDER}")
-        came_or_went = any(name.startswith(f"{mapping}.") for name in lifted)
-        if came_or_went and has(params, mapping) and set(get(params, mapping)) != set(get(overrides.values, key)):
-            overrides.set(key, list(get(params, mapping)))
-
-
-def drop_forgotten(base: Tree, overrides: Overrides, known: Tree) -> list[str]:
-    """Drop overrides of keys that conf/ had when they were made (known) and has no longer (base)."""
-    unknown = [key for key in unknown_keys(overrides.values, base) if has(known, key)]
-    unknown += [key for key, _ in leaves(overrides.values) if _amends_a_lost_entry(key, overrides.values, base, known)]
-    for key in unknown:
-        overrides.remove(key)
-    if unknown:
-        overrides.write()
-    return [f"dropped from conf/local/overrides.yaml: {key}, which conf/ no longer has" for key in unknown]
-
-
-def _amends_a_lost_entry(key: str, overrides: Tree, base: Tree, known: Tree) -> bool:
-    """Tell whether key changes a part of a named entry, a layer say, whose other parts stood in conf/ and stand there no more."""
-    for mapping in OPEN:
-        if key.startswith(f"{mapping}."):
-            entry = f"{mapping}.{key.removeprefix(f'{mapping}.').split('.')[0]}"
-            if entry == key or has(base, entry) or not has(known, entry):
-                return False
-            return bool(get(known, entry).keys() - get(overrides, entry).keys())
-    return False
 
 
 def changes_told(old: Tree, new: Tree) -> list[str]:

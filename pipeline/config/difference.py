@@ -1,6 +1,7 @@
 """What one config has beyond another, as the fewest dotted keys and choices that lead from one to the other."""
 
 from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.config.composition import Tree, choices, compose, is_interpolation, leaves, put, resolved
@@ -40,8 +41,28 @@ def changed_values(params: Tree, values: Tree) -> Tree:
     return changes | difference(params, followed, skip=set(changes))
 
 
-def chosen_beyond(conf: Path, params: Tree) -> tuple[dict[str, str], Tree]:
-    """Return the fewest choices that lead from conf/ to those of params, and conf/ under them.
+@dataclass
+class Beyond:
+    """What stands on top of a composition: group -> option, the experiment first, and dotted key -> value."""
+
+    chosen: dict[str, str] = field(default_factory=dict)
+    changed: Tree = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.chosen or self.changed)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}={value}" for key, value in (self.chosen | self.changed).items())
+
+    def forget(self, group: str) -> None:
+        """Take out a group's choice, and the values that were set for it."""
+        del self.chosen[group]
+        for key in [key for key in self.changed if key.startswith(f"{group}.")]:
+            del self.changed[key]
+
+
+def beyond(conf: Path, params: Tree) -> tuple[Beyond, Tree]:
+    """Return the fewest choices and values that lead from conf/ to params, and conf/ under these choices.
 
     An experiment file makes choices of its own, so it comes first: what follows from it is not recorded."""
     chosen: dict[str, str] = {}
@@ -51,7 +72,7 @@ def chosen_beyond(conf: Path, params: Tree) -> tuple[dict[str, str], Tree]:
         if choices(values).get(group) != wanted[group]:
             chosen[group] = wanted[group]
             values = compose(conf, [f"{group}={option}" for group, option in chosen.items()])
-    return chosen, values
+    return Beyond(chosen, changed_values(params, values)), values
 
 
 def swaps(params: Tree, values: Tree) -> dict[str, str]:

@@ -14,8 +14,9 @@ from pipeline.config.composition import Tree, dump, in_one_line, known_keys
 from pipeline.config.conf_files import check_files
 from pipeline.config.environment import RESOLVER, reads_environment
 from pipeline.config.errors import ConfigError, PipelineError
-from pipeline.config.lock import accepted, unlifted
+from pipeline.config.lock import accepted
 from pipeline.config.origin import Origin, name_of, on_the_command_line
+from pipeline.config.pending import unlifted
 from pipeline.config.secrets import looks_secret, redact, way_out
 
 

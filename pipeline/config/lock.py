@@ -2,30 +2,35 @@
 
 A later difference between the two is somebody's change: by hand, or by an applied `dvc exp run -S` (docs/decisions/0001)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pipeline.config.composition import Tree, dump, leaves, read_yaml, resolved
-from pipeline.config.difference import changed_values, chosen_beyond, difference, swaps, with_values
+from pipeline.config.difference import Beyond, with_values
 from pipeline.config.errors import ConfigError
-from pipeline.config.order import ORDER, settled, spelled
+from pipeline.config.order import ORDER, spelled
 
 UNSEEN = {"size", "nfiles", ORDER}  # keys that DVC does not look at, and the one that stands for what it does not see
+
+OLDEST = {"chosen", "changed", "values", "overlooked"}  # what the lock of an earlier version holds
 
 
 @dataclass
 class Lock:
-    """conf.lock: what conf/ alone composed to, and what an experiment's `-S` put on top of it."""
+    """conf.lock: what conf/ composed to, what an experiment's `-S` put on top of it, and what conf/ itself said under all that."""
 
-    chosen: dict[str, str]  # group -> option beyond conf/, the experiment first
-    changed: Tree  # dotted key -> value beyond conf/ under these options
-    values: Tree  # conf/ under these options, interpolations unresolved
-    overlooked: dict[str, str]  # group -> what of it DVC does not look at: some values, and order
+    chosen: dict[str, str] = field(default_factory=dict)  # of an experiment: group -> option beyond conf/, the experiment first
+    changed: Tree = field(default_factory=dict)  # of an experiment: dotted key -> value beyond conf/ under these options
+    values: Tree = field(default_factory=dict)  # conf/ under these options, interpolations unresolved
+    overlooked: dict[str, str] = field(default_factory=dict)  # group -> what of it DVC does not look at: some values, and order
+    above: Tree = field(default_factory=dict)  # what conf/local/overrides.yaml said: key -> value
+    beneath: Tree = field(default_factory=dict)  # what conf/ itself said under the keys of `above` and of the experiment
+    before: dict[str, Tree] = field(default_factory=dict)  # chosen and changed of the experiment before, should this one not train
 
     @classmethod
     def read(cls, path: Path) -> "Lock":
         tree = read_yaml(path)
-        if set(tree) != {field.name for field in fields(cls)}:
+        if not OLDEST <= set(tree) <= {field.name for field in fields(cls)}:
             raise ConfigError(
                 f"{path.name} is not one that this `dvc repro` wrote; `git checkout HEAD -- {path.name}` brings git's back, "
                 f"`rm params.yaml {path.name}` starts anew from conf/"
@@ -36,15 +41,19 @@ class Lock:
         head = "# Written by the configure stage: what conf/ alone composed to. Not for editing.\n"
         replace(path, head + dump(vars(self)))
 
+    @property
+    def beyond(self) -> Beyond:
+        """What the experiment put on top."""
+        return Beyond(dict(self.chosen), dict(self.changed))
+
+    @property
+    def standing(self) -> Tree:
+        """Key -> value of all that stands above conf/."""
+        return self.above | {f"{group}.name": option for group, option in self.chosen.items()} | self.changed
+
     def composed(self) -> Tree:
         """Return params.yaml as it was when this lock was written."""
         return resolved(with_values(self.values, self.changed))
-
-
-def beyond(conf: Path, params: Tree) -> Lock:
-    """Return the fewest choices and values that lead from conf/ to params."""
-    chosen, values = chosen_beyond(conf, params)
-    return Lock(chosen, changed_values(params, values), values, overlooked(params))
 
 
 def overlooked(params: Tree) -> dict[str, str]:
@@ -58,16 +67,6 @@ def overlooked(params: Tree) -> dict[str, str]:
         pairs = leaves(node) if isinstance(node, dict) else []
         lines[group] = ", ".join(f"{key}={value}" for key, value in pairs if not UNSEEN.isdisjoint(key.split(".")))
     return lines
-
-
-def unlifted(root: Path) -> list[str]:
-    """Return what params.yaml has beyond conf/ that no configure stage has lifted yet, as key=value."""
-    if not (root / "params.yaml").exists() or not (root / "conf.lock").exists():
-        return []
-    params, lock = settled(read_yaml(root / "params.yaml")), Lock.read(root / "conf.lock")
-    swapped = swaps(params, lock.values)
-    by_hand = difference(params, lock.composed(), skip=set(swapped))
-    return [f"{key}={value}" for key, value in (lock.chosen | swapped | lock.changed | by_hand).items()]
 
 
 def accepted(root: Path) -> Tree:

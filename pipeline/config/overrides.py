@@ -26,6 +26,15 @@ def _yaml() -> YAML:
     return yaml
 
 
+def _plain(node: Any) -> Any:
+    """Return a node of the round trip as plain values, which other writers of YAML know."""
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    return next((kind(node) for kind in (bool, int, float, str) if isinstance(node, kind)), node)
+
+
 @dataclass
 class Overrides:
     """The file's `defaults: [override /group: option]` and its values."""
@@ -44,7 +53,7 @@ class Overrides:
 
     @property
     def values(self) -> Tree:
-        return {key: value for key, value in self.tree.items() if key != "defaults"}
+        return {key: _plain(value) for key, value in self.tree.items() if key != "defaults"}
 
     @property
     def choices(self) -> dict[str, str]:
@@ -61,6 +70,18 @@ class Overrides:
         if "defaults" not in self.tree:
             self.tree.insert(0, "defaults", [])
         self.tree["defaults"] = [*entries, {f"override /{group}": option}]
+        return dropped
+
+    def unchoose(self, group: str) -> list[str]:
+        """Leave a group's option to conf/; returns the dropped keys, which were set for the overriding one."""
+        dropped = [key for key, _ in leaves(self.values) if key.startswith(f"{group}.")]
+        for key in dropped:
+            self.remove(key)
+        for i, entry in reversed(list(enumerate(self.tree["defaults"]))):
+            if isinstance(entry, dict) and f"override /{group}" in entry:
+                del self.tree["defaults"][i]
+        if not self.tree["defaults"]:
+            del self.tree["defaults"]
         return dropped
 
     def set(self, key: str, value: Any) -> None:

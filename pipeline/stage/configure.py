@@ -5,9 +5,11 @@ Started by `dvc repro`, `dvc exp run` and `make params`; it is what makes these 
 import os
 from pathlib import Path
 
+from pipeline.config.above import told_above
 from pipeline.config.configure import configure
 from pipeline.config.entry import run_command
 from pipeline.config.errors import ConfigError
+from pipeline.config.lock import Lock
 from pipeline.config.merges import is_shallow
 from pipeline.config.places import WORKSPACE
 
@@ -25,6 +27,8 @@ def main() -> None:
     home = Path(os.environ.get("DVC_ROOT", WORKSPACE))
     if home != WORKSPACE and is_shallow(home):
         print("note: this clone is shallow, and DVC loses what it runs in a copy, without a word; type `git fetch --unshallow` first")
+    if line := told_above(Lock.read(WORKSPACE / "conf.lock")):
+        print(line)
 
 
 if __name__ == "__main__":

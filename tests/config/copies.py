@@ -5,12 +5,12 @@ import re
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from pipeline.config.composition import Tree, compose, dump, plain, put, read_yaml, resolved
+from pipeline.config.composition import Tree, dump, get, plain, put, read_yaml, resolved
 from pipeline.config.configure import configure
 from pipeline.config.live import composing, live_run
 from pipeline.config.lock import Lock
 from pipeline.config.order import settled
-from tests.project import Project
+from tests.project import ROOT, Project
 
 LOCAL = "conf/local/overrides.yaml"
 
@@ -19,10 +19,29 @@ class Copy(Project):
     def configure(self) -> list[str]:
         return configure(self.root, in_experiment=False)
 
-    def experiment(self, *overrides: str) -> list[str]:
+    def dvc_composes(self, *overrides: str) -> None:
+        """Do what `dvc exp run -S` does before the configure stage, and all that it does where another dvc is at work."""
+        with initialize_config_dir(str(self.root / "conf"), version_base=None):
+            self.write_params(resolved(plain(hydra_compose("config", overrides=list(overrides)))))
+
+    def experiment(self, *overrides: str, trains: bool = True) -> list[str]:
         """Do what `dvc exp run -S` and `dvc exp apply` leave in the working copy."""
-        self.write("params.yaml", dump(resolved(compose(self.root / "conf", list(overrides)))))
-        return configure(self.root, in_experiment=True)
+        self.dvc_composes(*overrides)
+        lines = configure(self.root, in_experiment=True)
+        if trains:
+            self.train()
+        return lines
+
+    def train(self, **more: Tree) -> None:
+        """Write into dvc.lock what DVC does after the stages up to train. more: of a stage, its deps or outs."""
+        files, stages = {name: read_yaml(self.root / name) for name in ("params.yaml", "conf.lock")}, {}
+        for name in ("fetch", "resize", "train"):
+            params: Tree = {"params.yaml": {}, "conf.lock": {}}
+            for entry in read_yaml(ROOT / "dvc.yaml")["stages"][name]["params"]:
+                path, keys = ("conf.lock", entry["conf.lock"]) if isinstance(entry, dict) else ("params.yaml", [entry])
+                params[path] |= {key: get(files[path], key) for key in keys}
+            stages[name] = {"params": params} | more.get(name, {})
+        self.write("dvc.lock", dump({"stages": stages}))
 
     def check_live(self, *words: str) -> Tree:
         """Do what a live run does with its command line before its work begins; return the config."""

@@ -4,7 +4,7 @@ from pipeline.config.composition import Tree, compose, dump, get, has, read_yaml
 from pipeline.config.configure import changes_told
 from pipeline.config.difference import difference
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import unlifted
+from pipeline.config.pending import unlifted
 from tests.config.copies import LOCAL, Copy
 
 HEAD = "# @package _global_\n"
@@ -168,7 +168,7 @@ def test_an_override_that_conf_has_lost_is_dropped_with_a_line(project: Copy) ->
 def test_inside_an_experiment_only_the_lock_is_written(project: Copy) -> None:
     before = project.files
     assert project.experiment("optimizer.lr=0.5", "model=lenet") == ["params.yaml: as DVC composed it for this experiment"]
-    assert {name for name, text in project.files.items() if before.get(name) != text} == {"params.yaml", "conf.lock"}
+    assert {name for name, text in project.files.items() if before.get(name) != text} == {"params.yaml", "conf.lock", "dvc.lock"}
     assert (project.lock.chosen, project.lock.changed) == ({"model": "lenet"}, {"optimizer.lr": 0.5})
     assert project.lock.composed() == read_yaml(project.root / "params.yaml")
 
@@ -252,11 +252,11 @@ def test_an_experiment_starts_from_this_working_copy_s_overrides(project: Copy) 
     assert project.overrides == {"training": {"batch_size": 8}, "optimizer": {"lr": 0.5}}
 
 
-def test_an_experiment_that_can_t_work_is_refused_and_writes_no_lock(project: Copy) -> None:
-    before = project.read("conf.lock")
-    with pytest.raises(ConfigError, match=r"^params\.yaml:\d+: optimizer\.lr must be a number above 0, but it is -1$"):
+def test_an_experiment_that_can_t_work_is_refused_and_leaves_all_files_as_they_were(project: Copy) -> None:
+    before = project.files
+    with pytest.raises(ConfigError, match=r"^the command line \(optimizer\.lr=-1\): optimizer\.lr must be a number above 0, but it is -1$"):
         project.experiment("optimizer.lr=-1")
-    assert project.read("conf.lock") == before
+    assert project.files == before
 
 
 def refused(project: Copy, message: str) -> None:

@@ -7,8 +7,8 @@ import pytest
 from pipeline.config.composition import compose, get, read_yaml
 from pipeline.config.difference import difference
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import unlifted
 from pipeline.config.order import settled, spelled
+from pipeline.config.pending import unlifted
 from tests.config.copies import LOCAL, Copy
 
 HEAD = "# @package _global_\n"

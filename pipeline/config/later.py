@@ -1,0 +1,90 @@
+"""Which of two edits of one key is the later one: that of conf/ itself, or what stands above it (docs/decisions/0001).
+
+conf.lock knows what both said when it was written. If only conf/ has changed since, its edit is the later one and what
+stands above goes. If what stands above is new or has changed, it stays, and a line names what it hides."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config.above import Own, above, group_of_choice, said
+from pipeline.config.composition import Tree, choices, get, has
+from pipeline.config.difference import Beyond
+from pipeline.config.documents import LOCAL
+from pipeline.config.lock import Lock
+from pipeline.config.overrides import Overrides
+
+
+@dataclass(frozen=True)
+class Edits:
+    """lock: what was. overrides: what this working copy has now. applied: what an experiment left, recorded in the lock.
+    new: what was set since, by hand or for the experiment that begins."""
+
+    lock: Lock
+    overrides: Overrides
+    applied: Beyond
+    new: Beyond
+
+    def settle_choices(self, alone: Tree) -> list[str]:
+        """Drop the choices that conf/ has changed later, with what was set for them; return a line for each, and for what is hidden."""
+        lines: list[str] = []
+        for group in dict.fromkeys([*self.overrides.choices, *self.applied.chosen, *self.new.chosen]):
+            key = f"{group}.name"
+            was, now = self._was(key), choices(alone).get(group)
+            if not self.lock.values or was == now:
+                continue
+            if group in self.applied.chosen and group not in self.new.chosen:
+                lines.append(_not_lifted(group, self.applied.chosen[group], was, now))
+                self.applied.forget(group)
+            if (option := self.overrides.choices.get(group)) and option == self.lock.above.get(key):
+                lines.append(_dropped(group, option, was, now))
+                lines += [f"dropped from {LOCAL}: {name}, which was set for that {group}" for name in self.overrides.unchoose(group)]
+            elif option or group in self.new.chosen:
+                lines.append(_hides(group, self.new.chosen.get(group) or option, was, now))
+        return lines
+
+    def settle_values(self, own: Own) -> list[str]:
+        """The same for values, where conf/ had and has the same choice."""
+        lines: list[str] = []
+        for key in self._keys(own.under) if self.lock.values else ():
+            was, now = self._was(key), own.says(key)
+            if was == now or self._is_swapped(key, own.under):
+                continue
+            if key in self.applied.changed and key not in self.new.changed:
+                lines.append(_not_lifted(key, self.applied.changed.pop(key), was, now))
+            if not has(self.overrides.values, key):
+                value = self.new.changed.get(key)
+            elif (value := get(self.overrides.values, key)) == self.lock.above.get(key):
+                lines.append(_dropped(key, value, was, now))
+                self.overrides.remove(key)
+                continue
+            if key in self.new.changed or has(self.overrides.values, key):
+                lines.append(_hides(key, self.new.changed.get(key, value), was, now))
+        return lines
+
+    def _keys(self, own: Tree) -> Iterator[str]:
+        """Yield the keys of all values above conf/, as they were recorded, then what is new."""
+        recorded = [key for key in self.lock.above if has(self.overrides.values, key)]
+        others = [*above(self.overrides, own), *self.applied.changed, *self.new.changed]
+        keys = dict.fromkeys([*recorded, *(key for key in others if not any(key.startswith(f"{name}.") for name in recorded))])
+        yield from (key for key in keys if not group_of_choice(key, own))
+
+    def _was(self, key: str) -> Any:
+        """Return conf/'s own value of a key when the lock was written."""
+        return self.lock.beneath[key] if key in self.lock.beneath else said(self.lock.values, key)
+
+    def _is_swapped(self, key: str, own: Tree) -> bool:
+        group = key.partition(".")[0]
+        return choices(own).get(group) != choices(self.lock.values).get(group)
+
+
+def _dropped(key: str, value: Any, was: Any, now: Any) -> str:
+    return f"dropped from {LOCAL}: {key}={value}, as conf/ was edited later: {was} -> {now}"
+
+
+def _not_lifted(key: str, value: Any, was: Any, now: Any) -> str:
+    return f"not lifted: {key}={value} of the last experiment, as conf/ was edited later: {was} -> {now}"
+
+
+def _hides(key: str, value: Any, was: Any, now: Any) -> str:
+    return f"{key}={value} hides conf/'s edit of it: {was} -> {now}"

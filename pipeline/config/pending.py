@@ -1,0 +1,49 @@
+"""What params.yaml holds that conf/ does not, and that the next configure stage lifts: an experiment's values, and edits by hand.
+
+An experiment that DVC or a stage refused, or that was killed, leaves its values in params.yaml too: these are nobody's wish any more."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.config.composition import Tree, read_yaml
+from pipeline.config.difference import Beyond, beyond, difference, swaps
+from pipeline.config.lock import Lock
+from pipeline.config.order import UNCHECKED, settled
+from pipeline.config.trained import has_trained
+
+
+@dataclass
+class Pending:
+    """params: the file without what is not kept. applied: of the last experiment. by_hand: set since. notes: what is not kept."""
+
+    params: Tree = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    applied: Beyond = field(default_factory=Beyond)
+    by_hand: Beyond = field(default_factory=Beyond)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, root: Path) -> "Pending":
+        """Read params.yaml and conf.lock, which are both there."""
+        raw, lock = read_yaml(root / "params.yaml"), Lock.read(root / "conf.lock")
+        found = cls(settled(raw), lock, lock.beyond)
+        if lock.beyond and not has_trained(root, lock):
+            found.applied = Beyond(**lock.before)
+            found.notes.append(f"not lifted: {lock.beyond} of the last experiment, whose training did not end")
+        composed = lock.composed()
+        if UNCHECKED in raw:
+            refused = beyond(root / "conf", found.params)[0]
+            found.notes += [f"not lifted: {refused} of an experiment that was refused before it began"] if refused else []
+            found.params = composed
+        swapped = swaps(found.params, lock.values)
+        found.by_hand = Beyond(swapped, difference(found.params, composed, skip=set(swapped)))
+        return found
+
+
+def unlifted(root: Path) -> list[str]:
+    """Return what params.yaml has beyond conf/ that no configure stage has lifted yet, as key=value."""
+    if not (root / "params.yaml").exists() or not (root / "conf.lock").exists():
+        return []
+    found = Pending.read(root)
+    chosen, changed = found.applied.chosen | found.by_hand.chosen, found.applied.changed | found.by_hand.changed
+    return [f"{key}={value}" for key, value in (chosen | changed).items()]
