@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,20 @@ def test_the_newest_two_are_kept_each_with_its_checksum(checkpoints: Checkpoints
     kept = {f"epoch-0000{epoch}.{end}" for epoch in (10, 11) for end in ("ckpt", "sha256")}
     assert files(checkpoints) == kept | {"training.json"}
     assert checkpoints.latest() == newest
+
+
+def test_state_checksum_and_their_folder_are_on_the_disk_before_the_checkpoint_counts(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+
+    def fsync(descriptor: int, flush: Callable[[int], None] = os.fsync) -> None:
+        flush(descriptor)
+        flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, checkpoints.place(1).exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    checkpoints.save_checkpoint(state(1), checkpoints.place(1))
+    assert flushed == [("epoch-000001.partial", False), ("epoch-000001.sha256.partial", False), (checkpoints.folder.name, True)]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from(checkpoints: Checkpoints) -> None:

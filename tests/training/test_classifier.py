@@ -123,6 +123,14 @@ def test_an_epoch_s_metrics_are_means_over_its_images_by_split(manifest: Manifes
     assert module.images_of_epoch == 8
 
 
+def test_every_image_counts_alike_in_an_epoch_s_loss_whatever_its_batch(manifest: Manifest, training: Training) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    images, labels = batch(8)
+    together = train_on(classifier(manifest, training, copy.deepcopy(network), rate=1e-9), [(images, labels)], 1)
+    apart = train_on(classifier(manifest, training, network, rate=1e-9), [(images[:7], labels[:7]), (images[7:], labels[7:])], 1)
+    assert apart == pytest.approx(together, rel=1e-5)
+
+
 def constant() -> nn.Sequential:
     """A network that gives every class the same score."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
@@ -250,6 +258,15 @@ def test_filters_with_a_constraint_keep_to_it_after_every_step(manifest: Manifes
 
 def rms(convolution: nn.Conv2d) -> torch.Tensor:
     return convolution.weight.square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def test_an_average_moves_by_nine_elevenths_in_its_first_step() -> None:
+    network = nn.Linear(1, 1)
+    nn.init.zeros_(network.weight)
+    average = Average(network, decay=0.999)
+    nn.init.ones_(network.weight)
+    average.update(network, 1)
+    assert average.network.weight.item() == pytest.approx(9 / 11)
 
 
 def test_an_average_follows_the_weights_by_its_decay_and_faster_at_first(manifest: Manifest) -> None:

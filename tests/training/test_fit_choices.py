@@ -1,9 +1,12 @@
 """What the config can choose of how a network is trained, and that a training goes on where it was stopped."""
 
 import copy
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +140,46 @@ def test_a_training_that_goes_on_has_the_rest_of_its_budget() -> None:
     budget.load_state_dict({"used": 90.0})
     assert budget.share() == 0.75
     assert budget.state_dict()["used"] == pytest.approx(90, abs=5)
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("validation/accuracy", max), ("validation/loss", min)])
+def test_the_kept_epoch_is_the_first_with_the_best_of_what_is_monitored(
+    monitor: str, best: Callable[..., float], cfg: Config, train: Train
+) -> None:
+    cfg.training.monitor, cfg.training.epochs = monitor, 8
+    fitted = train(cfg)[1]
+    values = [row[monitor] for row in fitted.history]
+    assert values[0] != best(values)  # so that it has learned
+    assert fitted.best == fitted.history[values.index(best(values))]
+
+
+class FullDisk(Checkpoints):
+    """Has no room at some of the times when a checkpoint is written."""
+
+    def __init__(self, folder: Path, room: str) -> None:
+        super().__init__(folder, {})
+        self.room = iter(room)
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if next(self.room) == "-":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().save_checkpoint(checkpoint, path, storage_options)
+
+
+def test_a_training_goes_on_without_a_checkpoint_or_two(
+    cfg: Config, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg.machine.checkpoint, cfg.training.epochs = 0, 6
+    checkpoints = FullDisk(tmp_path / "full", "--+--+")
+    assert len(train(cfg, None, checkpoints)[1].history) == 6
+    assert capsys.readouterr().err.count("No space left on device. The one before stays; training goes on") == 4
+    assert checkpoints.latest() == checkpoints.place(6)
+
+
+def test_a_disk_that_stays_full_ends_the_training(cfg: Config, train: Train, tmp_path: Path) -> None:
+    cfg.machine.checkpoint, cfg.training.epochs = 0, 6
+    with pytest.raises(OSError, match="No space left on device"):
+        train(cfg, None, FullDisk(tmp_path / "full", "+---"))
 
 
 def test_an_early_stop_leaves_a_checkpoint_of_its_last_epoch(cfg: Config, train: Train, tmp_path: Path) -> None:
