@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.command import speed as speed_module
 from pipeline.command.check import IMAGES, data_of
-from pipeline.command.speed import AUGMENTED, Speed, estimate, measured
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
+from pipeline.training import speed as speed_module
+from pipeline.training.speed import AUGMENTED, Speed, estimate, measured
 from tests.conftest import MakeConfig
 from tests.project import ROOT, Project, Ran
 

@@ -85,6 +85,29 @@ def test_a_loss_that_does_not_fall_gives_no_suggestion() -> None:
     assert advice(flat) == "210 steps, from 1e-06 to 10: the loss did not fall at any learning rate, so there is none to suggest"
 
 
+def short_valley(fall: float, noise: float) -> RateCurve:
+    """README's example on digits: a loss that falls for some twenty steps by so much, and then leaps between batches."""
+    rng = np.random.default_rng(0)
+    losses = 2.3 + noise * rng.standard_normal(STEPS)
+    losses[120:143] -= fall * np.linspace(0, 1, 23) ** 2
+    losses[143:] += rng.exponential(0.2, STEPS - 143)
+    losses[[144, 157, 162, 164]] = [2.9, 5.6, 5.1, 14.6]
+    return RateCurve(RATES, losses)
+
+
+@pytest.mark.parametrize(("fall", "noise"), [(0.35, 0.012), (0.25, 0.002), (0.9, 0.1)])
+def test_a_loss_that_falls_for_a_few_steps_only_falls(fall: float, noise: float) -> None:
+    fastest, tenth = short_valley(fall, noise).suggested.values()
+    assert RATES[120] < fastest < RATES[143]
+    assert 0.1 * RATES[125] < tenth < 0.1 * RATES[143]
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.02, 0.1, 0.5])
+def test_noise_of_any_size_is_no_fall(noise: float) -> None:
+    found = [RateCurve(RATES, 2.3 + noise * np.random.default_rng(seed).standard_normal(STEPS)).lowest for seed in range(50)]
+    assert found == [None] * 50
+
+
 def test_the_test_ends_where_the_average_is_four_times_its_lowest_or_the_loss_is_not_finite() -> None:
     low = np.ones(30)
     assert not came_apart(low)

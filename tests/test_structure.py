@@ -82,9 +82,9 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 def test_packages_hold_no_code_of_their_own() -> None:
-    # so that a stage's closure may leave them out
+    # so that a stage's closure may leave them out; the uppermost looks whether this is the environment at all
     for path in MODULES:
-        if path.name == "__init__.py":
+        if path.name == "__init__.py" and path.parent.name != "pipeline":
             assert len(ast.parse(path.read_text()).body) == 1, path
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.command.trial import Trial, cores, precisions, with_values
-from pipeline.command.tune import ALSO, CLOSE, WORKERS, _grids, _settings, compare, fastest, write
+from pipeline.command.tune import ALSO, CLOSE, WORKERS, _grids, _settings, compare, fastest, network_of, write
 from pipeline.config.composition import compose, get, read_yaml, resolved
 from pipeline.config.configure import configure
 from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
+from pipeline.training.trial import Trial, cores, precisions, with_values
 from tests.conftest import MakeConfig
 from tests.project import Project, cloned, environment
 
@@ -102,7 +102,7 @@ def test_a_try_trains_the_network_in_the_layout_and_tells_its_rate(
     config: MakeConfig, cfg: Config, prepared: Path, workers: int, layout: str
 ) -> None:
     cfg.model = config("model=resnet20").model
-    trial = Trial(cfg, prepared, 3)
+    trial = Trial(cfg, prepared, network_of(cfg, 3))
     before = {name: value.clone() for name, value in trial.network.state_dict().items()}
     assert 10 < trial.rate({WORKERS: workers, "training.layout": layout, "training.threads": 1}, 0.05) < 1e6
     assert any(not torch.equal(value, before[name]) for name, value in trial.network.state_dict().items())
@@ -111,7 +111,7 @@ def test_a_try_trains_the_network_in_the_layout_and_tells_its_rate(
 
 
 def test_a_try_computes_in_the_precision(cfg: Config, prepared: Path) -> None:
-    trial, seen = Trial(cfg, prepared, 3), set()
+    trial, seen = Trial(cfg, prepared, network_of(cfg, 3)), set()
     layer = next(layer for layer in trial.network.modules() if isinstance(layer, torch.nn.Conv2d))
     layer.register_forward_hook(lambda _layer, _given, maps: seen.add(maps.dtype))
     for precision in ("32-true", "bf16-mixed"):

@@ -13,7 +13,11 @@ INERTIA = 0.85  # of the running average: about seven steps count
 SETTLED = 10  # steps, before which it is an average of too few
 TOO_HIGH = 4.0  # times the lowest average loss: the training has come apart (Gugger)
 BELOW = 0.1  # of the rate with the lowest loss, which is the last before it rises
-LEAST_FALL = 0.05  # share of the loss at the beginning; less is noise
+LEAST_FALL = 0.01  # share of the loss at the beginning; less is not worth a rate
+NOISES = 7.0  # deviations of the averaged losses; the lowest of 210 without a fall may be 6 below the first ones
+AVERAGED = (1 - INERTIA) / (1 + INERTIA) * ((1 + INERTIA**2) / (1 - INERTIA**2)) ** 0.5  # share of the noise that the averages keep
+ENOUGH = 60  # steps, from which the noise can be told to a tenth
+OF_MEDIAN = 1.4826  # deviation of a normal distribution, in medians of its absolute value
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class RateCurve:
         """Return the step of the lowest loss; None where the loss did not fall."""
         smooth = self.smooth
         step = SETTLED + int(smooth[SETTLED:].argmin())
-        return step if smooth[step] < (1 - LEAST_FALL) * smooth[:SETTLED].mean() else None
+        start = smooth[:SETTLED].mean()
+        return step if start - smooth[step] > max(LEAST_FALL * start, NOISES * AVERAGED * noise(self.losses[: max(step, ENOUGH)])) else None
 
     @property
     def steepest(self) -> int | None:
@@ -58,6 +63,11 @@ def averaged(losses: Values) -> Values:
         average = INERTIA * average + (1 - INERTIA) * loss
         found[step] = average / (1 - INERTIA ** (step + 1))
     return found
+
+
+def noise(losses: Values) -> float:
+    """Return by how much neighbouring batches differ, as a standard deviation; a trend or a few leaps hardly count."""
+    return OF_MEDIAN * float(np.median(np.abs(np.diff(losses)))) / 2**0.5
 
 
 def came_apart(losses: Values) -> bool:

@@ -1,15 +1,15 @@
 """Choose the champion by hand: python -m pipeline.command.champion VERSION [--model NAME]"""
 
-import argparse
 from dataclasses import replace
 
+from pipeline.config.arguments import parser_of
 from pipeline.config.entry import run_command
 from pipeline.config.places import WORKSPACE
 
 
 def main() -> None:
     """Make a registered version the champion, where the validation figures can't decide: on other data, say."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.command.champion", description=main.__doc__)
+    parser = parser_of(main)
     parser.add_argument("version", help="a number of the model registry")
     parser.add_argument("--model", help="registered model (default: that of the config)")
     arguments = parser.parse_args()

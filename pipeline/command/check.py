@@ -31,10 +31,10 @@ def main(cfg: Config, places: Places) -> None:
 
     from pipeline.analysis.figures.network import network_figure
     from pipeline.analysis.layer_table import layer_table
-    from pipeline.command.speed import estimate, measured
     from pipeline.config.build import build
     from pipeline.config.checks.shortcuts import without_compiler
     from pipeline.training.processor import set_up_processor
+    from pipeline.training.speed import estimate, measured
     from pipeline.training.summary import summary_of
     from pipeline.weights.freezing import freeze
 

@@ -1,16 +1,17 @@
 """Say what differs between runs: python -m pipeline.command.compare [RUN…] [--latest N] [--all] [--csv]"""
 
-import argparse
 import csv
 import io
 import shutil
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from datetime import timedelta
 
-from pipeline.command.columns import MARK, NONE, Section, rendered
+from pipeline.config.arguments import parser_of
 from pipeline.config.entry import run_command
 from pipeline.config.places import WORKSPACE
+from pipeline.tracking.columns import MARK, NONE, Section, rendered
 from pipeline.tracking.comparison import Figure, differing, equal_params, figures, implied, incomparable, kept_epoch, same_data, table, tags
 from pipeline.tracking.tracked_runs import SHORT, TrackedRun, find, latest, listed, told, with_curves
 
@@ -46,8 +47,8 @@ def main() -> None:
         print(rendered(runs, sections(runs, arguments.all), width), end="")
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.command.compare", description=main.__doc__)
+def parse_arguments() -> Namespace:
+    parser = parser_of(main)
     parser.add_argument("run", nargs="*", metavar="RUN", help="a run's name, its id, or an unambiguous beginning of its id")
     parser.add_argument("--latest", type=int, metavar="N", help=f"without RUN: the latest N finished runs (default: {LATEST})")
     parser.add_argument("--all", action="store_true", help="also parameters that go with a group's option, as a network's layers")

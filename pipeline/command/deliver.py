@@ -1,5 +1,6 @@
 """Bring into MLflow what trainings had to tell while its store was away: python -m pipeline.command.deliver"""
 
+from pipeline.config.arguments import no_arguments
 from pipeline.config.entry import run_command
 from pipeline.config.errors import NetworkError
 from pipeline.config.places import WORKSPACE
@@ -7,6 +8,7 @@ from pipeline.config.places import WORKSPACE
 
 def main() -> None:
     """Deliver every journal that waits; runs whose training was killed get their true state."""
+    no_arguments(main)
     from pipeline.tracking.delivery import offer_refused, settle
     from pipeline.tracking.journal import waiting
 

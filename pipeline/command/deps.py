@@ -10,6 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.config.arguments import no_arguments
+from pipeline.config.entry import run_command
 from pipeline.config.places import WORKSPACE
 
 # No result depends on these: what surrounds a live run checks, warns and tells outside DVC, layer_table.py prints.
@@ -78,6 +80,12 @@ def write_deps(root: Path) -> list[str]:
     return changed
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write into dvc.yaml which source files each stage depends on; name the stages for which that changed."""
+    no_arguments(main)
     for name in write_deps(WORKSPACE):
         print(f"dvc.yaml: deps of {name} changed", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command("deps", main)

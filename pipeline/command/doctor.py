@@ -3,7 +3,6 @@
 DVC rewrites two of its files in place. Killed, or out of disk, in that moment it leaves them empty, and every later
 `dvc repro` stops. Both only say what is known again after the next `dvc repro`, so a damaged one can go."""
 
-import argparse
 import fcntl
 import json
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.config.arguments import parser_of
 from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError, DataError
 from pipeline.config.merges import bring_back, refuse_conflicts
@@ -82,7 +82,7 @@ def find_artifacts(root: Path) -> list[str]:
 
 def main() -> None:
     """Mend the project of this folder; say what was done."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.command.doctor", description=main.__doc__)
+    parser = parser_of(main)
     parser.add_argument("--moved", action="store_true", help="the project was moved: a database elsewhere (tracking.uri) is mended too")
     moved = parser.parse_args().moved
     told = mend(WORKSPACE) + (find_artifacts(WORKSPACE) if moved else [])

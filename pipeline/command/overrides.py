@@ -1,13 +1,10 @@
-"""What stands above conf/ in this working copy: python -m pipeline.command.overrides [--clear KEY… | --clear-all]
+"""What stands above conf/ in this working copy: python -m pipeline.command.overrides [--clear KEY… | --clear-all]"""
 
-Above conf/ are conf/local/overrides.yaml, and what an applied experiment or a hand left in params.yaml. Each is shown with what
-conf/ itself says there; what is cleared leaves it to conf/ again, and the next `dvc repro` goes by that."""
-
-import argparse
 from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.config.above import Own, above, group_of_choice
+from pipeline.config.arguments import parser_of
 from pipeline.config.checks.keys import nearest
 from pipeline.config.composition import Tree
 from pipeline.config.configure import configure
@@ -60,8 +57,11 @@ def _standing(root: Path) -> tuple[Own, Tree]:
 
 
 def main() -> None:
-    """Read the command line; print what stands above conf/, or what was cleared."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print what stands above conf/ in this working copy, or what was cleared.
+
+    Above conf/ are conf/local/overrides.yaml, and what an applied experiment or a hand left in params.yaml. Each is shown
+    with what conf/ itself says there; what is cleared leaves it to conf/ again, and the next `dvc repro` goes by that."""
+    parser = parser_of(main)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--clear", nargs="+", metavar="KEY", help="leave these keys, or groups, to conf/ again")
     which.add_argument("--clear-all", action="store_true", help="leave all to conf/ again")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.analysis.views import PLAIN, VIEWS
+from pipeline.config.arguments import parser_of
 from pipeline.config.entry import run_command
 from pipeline.config.errors import DataError
 from pipeline.config.places import OUTS, WORKSPACE
@@ -54,7 +55,7 @@ def positive(text: str) -> int:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.command.predict", description=main.__doc__)
+    parser = parser_of(main)
     parser.add_argument("path", nargs="+", type=Path, help="photos, or folders of photos")
     parser.add_argument("--bundle", type=Path, default=WORKSPACE / OUTS["bundle"], help="folder of a trained network (default: bundle/)")
     parser.add_argument("--views", choices=VIEWS, default=PLAIN, help="of each photo, whose scores are averaged (default: plain)")

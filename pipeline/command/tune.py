@@ -17,6 +17,8 @@ from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.schema import Config
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from pipeline.command.check import Data
 
 WORKERS, THREADS, LAYOUT, PRECISION = "machine.workers", "training.threads", "training.layout", "training.precision"
@@ -55,8 +57,8 @@ def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: int) -> None:
     """Try, print what was found, write the fastest."""
     from pipeline.command.check import data_of
-    from pipeline.command.trial import Trial
     from pipeline.dataset.progress import Progress, Unit
+    from pipeline.training.trial import Trial
 
     keys = [key for name, key in ALSO.items() if name in also or "all" in also]
     grids = list(_grids(cfg, keys))
@@ -65,7 +67,7 @@ def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: i
     progress = Progress("tuning", tries * rounds, Unit("tries", 1, 0), EVERY)
     best: Setting = {key: values[0] for grid in grids for key, values in grid.items()}
     with _images(cfg, places, data) as prepared:
-        trial = Trial(cfg, prepared, data.classes)
+        trial = Trial(cfg, prepared, network_of(cfg, data.classes))
 
         def rate(setting: Setting) -> float:
             progress.add(1)
@@ -79,9 +81,23 @@ def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: i
         print(line)
 
 
+def network_of(cfg: Config, classes: int) -> "Module":
+    """Return the configured network with its first weights, and without the layers that `weights.freeze` takes out of a training."""
+    import torch
+
+    from pipeline.config.build import build
+    from pipeline.weights.freezing import freeze
+
+    torch.manual_seed(cfg.seed)
+    given = {"in_channels": cfg.dataset.channels, "num_classes": classes, "image_size": cfg.training.input or cfg.resize.size}
+    network = build("model", cfg.model, torch.nn.Module, **given)
+    freeze(network, cfg.weights.freeze)
+    return network
+
+
 def _grids(cfg: Config, keys: list[str]) -> Iterator[dict[str, list[Any]]]:
     """Yield the values to try, those of the config first: what a step computes, and then who computes it."""
-    from pipeline.command.trial import cores, precisions
+    from pipeline.training.trial import cores, precisions
 
     options = {LAYOUT: ["channels_last", "contiguous"], PRECISION: precisions()}
     counts = [2**power for power in range(cores().bit_length()) if 2**power < cores()] + [cores()]

@@ -5,6 +5,7 @@ import socket
 import sys
 from urllib.parse import urlsplit
 
+from pipeline.config.arguments import no_arguments
 from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError
 from pipeline.config.places import WORKSPACE
@@ -14,7 +15,8 @@ HOST = "127.0.0.1"  # nobody else can reach the pages, which have no login
 
 
 def main() -> None:
-    """Serve the project's runs on 127.0.0.1 and print the address of their chart view."""
+    """Serve the project's runs on 127.0.0.1 and print the address of their chart view; the environment's PORT is the port, or 5000."""
+    no_arguments(main)
     from pipeline.config.composition import compose, parse, resolved
     from pipeline.tracking.delivery import settle
     from pipeline.tracking.faults import store_may_be_away

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pipeline.config.above import told_above
+from pipeline.config.arguments import no_arguments
 from pipeline.config.configure import configure
 from pipeline.config.entry import run_command
 from pipeline.config.errors import ConfigError
@@ -16,6 +17,7 @@ from pipeline.config.places import WORKSPACE
 
 def main() -> None:
     """Lift hand edits of params.yaml into conf/local/, compose conf/, check it, write params.yaml and conf.lock."""
+    no_arguments(main)
     try:
         lines = configure(WORKSPACE, in_experiment="DVC_EXP_NAME" in os.environ)
     except ConfigError as error:

@@ -15,11 +15,11 @@ import pytest
 from mlflow.entities import Metric, Param
 
 from pipeline.command import compare
-from pipeline.command.columns import shortened
 from pipeline.config.entry import exit_code
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
+from pipeline.tracking.columns import shortened
 from pipeline.tracking.comparison import best_epoch, differing, figures, kept_epoch, leaders, table
 from pipeline.tracking.run import opening
 from pipeline.tracking.store import Store

@@ -11,30 +11,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.command.speed import training_step
-from pipeline.config.build import build
 from pipeline.config.rank import at_once
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.loaders import Batch, PackedImages, loader
 from pipeline.training.processor import set_up_processor
-from pipeline.weights.freezing import freeze
+from pipeline.training.speed import training_step
 
 AHEAD = 2  # batches that a worker makes before they are asked for
 
 
 class Trial:
-    """prepared: a folder with the train split. classes: how many."""
+    """prepared: a folder with the train split. network: as it is before a training; every trial changes it."""
 
-    def __init__(self, cfg: Config, prepared: Path, classes: int) -> None:
+    def __init__(self, cfg: Config, prepared: Path, network: nn.Module) -> None:
         self.cfg = cfg
         augment = Augment(cfg.augmentation, cfg.seed, cfg.training.input)
         self.images = PackedImages(prepared, "train", augment)
-        torch.manual_seed(cfg.seed)
-        side = cfg.training.input or cfg.resize.size
-        given = {"in_channels": cfg.dataset.channels, "num_classes": classes, "image_size": side}
-        self.network = build("model", cfg.model, nn.Module, **given)
-        freeze(self.network, cfg.weights.freeze)
+        self.network = network
 
     def rate(self, setting: dict[str, Any], seconds: float) -> float:
         """Train for `seconds`, at least one step, under the setting (dotted key -> value); return images per second."""
