@@ -68,7 +68,7 @@ def data_of(cfg: Config, places: Places) -> Data:
 
     try:
         manifest = Manifest.read(places.source("prepared"))
-        manifest.require(cfg)
+        manifest.require(cfg, places.typed)
     except DataError:
         named = cfg.dataset.classes
         classes = len(named) if named else tried_classes(asdict(cfg))

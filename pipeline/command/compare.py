@@ -1,7 +1,6 @@
 """Say what differs between runs: python -m pipeline.command.compare [RUN…] [--latest N] [--all] [--csv]"""
 
 import csv
-import io
 import shutil
 import sys
 from argparse import Namespace
@@ -24,8 +23,6 @@ def main() -> None:
     A RUN is a run's name (of `dvc exp` too), its id, or an unambiguous beginning of its id. Parameters are named as in
     `dvc params diff`."""
     arguments = parse_arguments()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack the dash
     from pipeline.config.composition import compose, parse, resolved
     from pipeline.tracking.delivery import settle
     from pipeline.tracking.faults import store_may_be_away

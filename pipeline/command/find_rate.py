@@ -32,7 +32,7 @@ def main(cfg: Config, places: Places) -> None:
 
     prepared = places.source("prepared")
     manifest = Manifest.read(prepared)
-    manifest.require(cfg)
+    manifest.require(cfg, places.typed)
     set_up_processor(cfg.training.threads)
     torch.manual_seed(cfg.seed)
     network = make_network(cfg.model, manifest, cfg.training.input)

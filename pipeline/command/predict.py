@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +23,6 @@ def main() -> None:
 
     A file that is no readable image gets a line with its reason; it is an error only when none can be read."""
     arguments = parse()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names from old archives may be no UTF-8
     from pipeline.bundle import Bundle
     from pipeline.prediction import Prediction, header, predict
 

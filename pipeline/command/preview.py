@@ -22,7 +22,7 @@ def main(cfg: Config, places: Places) -> None:
 
     prepared = places.source("prepared")
     manifest = Manifest.read(prepared)
-    manifest.require(cfg)
+    manifest.require(cfg, places.typed)
     augment = Augment(cfg.augmentation, cfg.seed, cfg.training.input)
     stored, labels = np.load(prepared / "train.npy", mmap_mode="r"), np.load(prepared / "train_labels.npy")
     of_class = [np.flatnonzero(labels == label) for label in range(len(manifest.classes))]

@@ -18,7 +18,7 @@ def main(cfg: Config, places: Places) -> None:
 
     torch.set_num_threads(cfg.training.threads)
     prepared = places.source("prepared")
-    Manifest.read(prepared).require(cfg)
+    Manifest.read(prepared).require(cfg, places.typed)
     folder = (places.live or prepared) / "tour"
     folder.mkdir(exist_ok=True)
     write_tour(folder, Material(prepared_photo(prepared), prepared_lesson(prepared, cfg.seed), cfg.seed, WORKSPACE / "conf"))

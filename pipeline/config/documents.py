@@ -1,6 +1,7 @@
 """YAML files as nodes that know their lines, read before OmegaConf reads them: a broken file or a bomb is told with its place."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def _matches(mapping: MappingNode, key: str) -> Iterator[tuple[Node, Node, str]]
 def _refuse_markers(shown: str, text: str, root: Path) -> None:
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith(MARKER):
-            by_hand = f"Keep what you want of both sides, take the markers out, type `git add {shown}`, then repeat"
+            by_hand = f"Keep what you want of both sides, take the markers out, type `git add {shlex.quote(shown)}`, then repeat"
             raise ConfigError(f"{shown}:{number}: conflict markers of a merge. {way_out(root, *PAIR) if shown in PAIR else by_hand}")
 
 

@@ -23,6 +23,7 @@ from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.rank import LOCAL, helping, may_help, rank_of
 from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
+from pipeline.config.streams import open_streams
 
 Main = Callable[[Config, Places], Any]  # what it returns is a sweep's objective
 
@@ -34,6 +35,7 @@ def entry(main: Main) -> Callable[[], None]:
     stage = Path(main.__code__.co_filename).stem
 
     def run() -> None:
+        open_streams(work_goes_on=True)
         if not {"--help", "-h"}.isdisjoint(sys.argv):
             print(f"{main.__doc__}\n")
         run_command(stage, lambda: launch(stage, main))
@@ -45,6 +47,7 @@ def run_command(name: str, work: Callable[[], Any]) -> NoReturn:
     """Do the work and end the process by its exit code, but do not take torch apart, which takes a second.
 
     Who is killed in that second has done all and seems to have failed: the training would be made again, as another run."""
+    open_streams()
     codes: list[int] = []
     atexit.register(_leave, codes)  # called after all that is registered from now on
     codes.append(exit_code(name, work))
@@ -163,19 +166,20 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
             (WORKSPACE / run_folder).rmdir()  # which Hydra has made where torchrun has started this process
         with helping():
             return main(config, Places(live))
+    typed = plain(HydraConfig.get().overrides)["task"]
     is_job = HydraConfig.get().mode is RunMode.MULTIRUN
     if is_job:  # the command that helpers get is that of this job, not of the sweep
-        sys.argv[1:] = [*HydraConfig.get().overrides.task, *(word for word in sys.argv if word.startswith("hydra"))]
+        sys.argv[1:] = [*typed, *(word for word in sys.argv if word.startswith("hydra"))]
     checked: AbstractContextManager[Any] = nullcontext(resolved(settled(plain(cfg))) if in_dvc else None)
     if live:
         from pipeline.config.live import live_run
 
-        checked = live_run(settled(plain(cfg)), WORKSPACE, live, plain(HydraConfig.get().overrides)["task"], is_job)
+        checked = live_run(settled(plain(cfg)), WORKSPACE, live, typed, is_job)
     lock = FileLock((live or WORKSPACE / ".dvc" / "tmp") / f".{stage}.lock", blocking=False)
     try:
         with checked as params, lock:
             gc.enable()
-            return main(parse(params), Places(live))
+            return main(parse(params), Places(live, typed))
     except Timeout:
         raise BusyError(f"another process is writing the outputs of {stage}; wait for it or stop it, then repeat") from None
 

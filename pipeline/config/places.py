@@ -1,7 +1,10 @@
 """Where a stage reads and writes: DVC's outs inside `dvc repro`, a folder of its own in a live run."""
 
 import os
+import re
+import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +17,10 @@ PAGES = {"passport": "reports/data.html"}  # outs that are one file
 
 @dataclass(frozen=True)
 class Places:
-    """live: the folder of a live run, or None inside DVC."""
+    """live: the folder of a live run, or None inside DVC. typed: the overrides by which a person asked for it."""
 
     live: Path | None
+    typed: Sequence[str] = ()
 
     @property
     def home(self) -> Path:
@@ -52,5 +56,15 @@ class Places:
         return path
 
     def show(self, path: Path) -> str:
-        """Return a path as a person in the project's root would type it."""
-        return str(path.relative_to(WORKSPACE)) if path.is_relative_to(WORKSPACE) else str(path)
+        """Return a path as a person in the project's root would type it in a shell."""
+        root = next((root for root in (WORKSPACE, self.home) if path.is_relative_to(root)), None)
+        return shlex.quote(str(path.relative_to(root) if root else path))
+
+    @property
+    def naming(self) -> str:
+        """The override that gives another command this live run's folder, as a person would type it; Hydra wants a quote of its own."""
+        [folder] = shlex.split(self.show(self.live or WORKSPACE))
+        if re.fullmatch(r"[\w./-]+", folder):
+            return f"hydra.run.dir={folder}"
+        inner = folder.replace("'", r"\'")
+        return shlex.quote(f"hydra.run.dir='{inner}'")

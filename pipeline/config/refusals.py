@@ -1,6 +1,8 @@
 """One form for every refusal of a config: where it stands, what is wrong, what was expected. Hydra's words are put into it too."""
 
+import difflib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +16,7 @@ from pipeline.config.origin import Origin, name_of, on_the_command_line
 UNKNOWN = re.compile(r"Could not (?:override|delete|delete from config\.) '([^'=]+)")
 THERE = re.compile(r"An item is already at '([^']+)'")
 MERGING = re.compile(r"Error merging override (.+)")
+MANY, ALIKE = 12, 6  # options of a group that a line still holds; those of more that it names
 IN_FILE = re.compile(r"\b[Ii]n '([\w./-]+)'")
 
 
@@ -60,7 +63,15 @@ def _no_option(group: str, option: str, origin: Origin) -> ConfigError:
     known = options(origin.root / "conf", group)
     same_end = [name for name in known if name.split("/")[-1] == option.split("/")[-1]]
     hint = nearest(option, same_end, cutoff=0) or nearest(option, known)
-    return ConfigError(f"there is no conf/{group}/{option}.yaml, but {', '.join(known)}{hint}", f"{group}={option}")
+    return ConfigError(f"there is no conf/{group}/{option}.yaml{hint or ';'} there are {listed(group, option, known)}", f"{group}={option}")
+
+
+def listed(group: str, option: str, known: Sequence[str]) -> str:
+    """Return the options of a group in a line; of many those that are spelled most alike, and how to see all."""
+    if len(known) <= MANY:
+        return ", ".join(known)
+    alike = difflib.get_close_matches(option, known, n=ALIKE, cutoff=0)
+    return f"{', '.join(alike)} and {len(known) - len(alike)} more: `ls conf/{shlex.quote(group)}`"
 
 
 def _no_plugin(group: str, option: str, known: Sequence[str]) -> ConfigError:
@@ -92,5 +103,6 @@ def _no_name(origin: Origin) -> ConfigError | None:
     """Return the refusal of a choice on the command line that is not a name, over which Hydra stumbles."""
     for word in origin.typed:
         if (options := origin.options(word)) and not origin.is_choice(word):
-            return ConfigError(f"{on_the_command_line(word)}: {name_of(word)} must be one of {', '.join(options)}")
+            few = listed(name_of(word), word.partition("=")[2], options)
+            return ConfigError(f"{on_the_command_line(word)}: {name_of(word)} must be one of {few}")
     return None

@@ -1,6 +1,8 @@
 """CONTRACT 1: what data/prepared holds, as a frozen dataclass ⇄ manifest.json."""
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,18 +57,19 @@ class Manifest:
             raise DataError(f"there are no prepared images in {prepared}; make them with `dvc repro resize`")
         return cls.from_dict(json.loads(path.read_text()))
 
-    def require(self, cfg: Config) -> None:
-        """Refuse a config that asks for other images than these, with the command that makes them."""
+    def require(self, cfg: Config, typed: Sequence[str] = ()) -> None:
+        """Refuse a config that asks for other images than these, with the command that makes them.
+
+        typed: the overrides by which a person asked; conf/ has the rest, which both commands compose anew."""
         wanted, found = dict(_flat(made_from(cfg))), dict(_flat(self.made_from))
-        for key in sorted(wanted.keys() | found.keys()):
+        for key in sorted(wanted.keys() | found.keys(), key=lambda key: (key != "dataset.name", key)):
             if wanted.get(key) != found.get(key):
-                change = (
-                    f"{'dataset=' + cfg.dataset.name if wanted['dataset.name'] != found['dataset.name'] else f'{key}={wanted.get(key)}'}"
-                )
+                in_project = shlex.join(["dvc", "exp", "run", *(word for override in typed for word in ("-S", override))])
+                live = shlex.join(["python", "-m", "pipeline.stage.fetch", *typed, "hydra.run.dir=runs/NAME"])
                 raise DataError(
                     f"the prepared images were made with {key}={found.get(key)}, this config asks for {wanted.get(key)}. "
-                    f"Make them in the project with `dvc exp run -S '{change}'`, or for a live run with "
-                    f"`python -m pipeline.stage.fetch '{change}' hydra.run.dir=runs/NAME`, then stage.resize and this stage likewise"
+                    f"Make them in the project with `{in_project}`, or for a live run with `{live}`, "
+                    "then stage.resize and this stage likewise"
                 )
 
 

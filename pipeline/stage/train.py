@@ -34,7 +34,7 @@ def main(cfg: Config, places: Places) -> float | None:
     start = time.monotonic()
     prepared = places.source("prepared")
     manifest = Manifest.read(prepared)
-    manifest.require(cfg)
+    manifest.require(cfg, places.typed)
     if places.live and cfg.dataset.sources.folder:
         require_current(WORKSPACE / cfg.dataset.sources.folder, prepared)
     set_up_processor(cfg.training.threads)
@@ -71,7 +71,7 @@ def main(cfg: Config, places: Places) -> float | None:
     if uncertain:
         print(uncertain)
     if places.live:
-        print(f"what it does on the test images: python -m pipeline.stage.evaluate hydra.run.dir={places.show(places.live)}")
+        print(f"what it does on the test images: python -m pipeline.stage.evaluate {places.naming}")
     return best[cfg.training.monitor]
 
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.config.build import build
 from pipeline.config.errors import ConfigError
+from pipeline.config.places import Places
 from pipeline.config.rank import rank_of, ranks_of
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
@@ -71,7 +72,7 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
         if not cfg.weights.source:
             start_from_images(network, classifier, images)
     else:
-        print(f"goes on from {start.parent.name}/{start.name}; remove that folder to start from the beginning", flush=True)
+        print(f"goes on from {Places(None).show(start)}; remove its folder to start from the beginning", flush=True)
     trainer.fit(classifier, batches, validation_batches(cfg, validation), ckpt_path=start, weights_only=True)
     laid_out(network.cpu(), "contiguous").load_state_dict(best.weights)
     return Fitted(historian.rows, best.row, np.stack(filters.kept) if first else None)

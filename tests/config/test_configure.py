@@ -277,7 +277,7 @@ def refused(project: Copy, message: str) -> None:
         (
             "name: cnn\n  _target_",
             "name: vgg99\n  _target_",
-            r"^params\.yaml:\d+: there is no conf/model/vgg99\.yaml, but .*alexnet, .*cnn, .*vgg16",
+            r"^params\.yaml:\d+: there is no conf/model/vgg99\.yaml; did you mean vgg19\? there are vgg19, .* more: `ls conf/model`",
         ),
         ("epochs: 30", "epochs: [30", r"^params\.yaml:\d+: not readable YAML: "),
     ],

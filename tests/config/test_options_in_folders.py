@@ -87,12 +87,14 @@ def test_a_value_that_is_typed_for_it_is_told_on_the_command_line(mine: Copy) ->
 
 @pytest.mark.parametrize(("word", "nearest"), [("mine/s3", "mine/s2"), ("mine/sgd", "sgd"), ("s2", "mine/s2")])
 def test_a_misspelt_one_is_told_with_the_nearest(word: str, nearest: str, mine: Copy) -> None:
-    expected = rf"^the command line \(optimizer={word}\): there is no conf/optimizer/{word}\.yaml, but .*mine/s2.*mean {nearest}\?"
+    expected = (
+        rf"^the command line \(optimizer={word}\): there is no conf/optimizer/{word}\.yaml; did you mean {nearest}\? there are .*mine/s2"
+    )
     with pytest.raises(ConfigError, match=expected):
         mine.check_live(f"optimizer={word}")
 
 
 def test_a_misspelt_one_in_conf_is_told_with_its_line(mine: Copy) -> None:
     mine.edit("conf/config.yaml", "  - optimizer: adamw", "  - optimizer: mine/s3")
-    with pytest.raises(ConfigError, match=r"^conf/config\.yaml:\d+: there is no conf/optimizer/mine/s3\.yaml, .*; did you mean mine/s2\?"):
+    with pytest.raises(ConfigError, match=r"^conf/config\.yaml:\d+: there is no conf/optimizer/mine/s3\.yaml; did you mean mine/s2\?"):
         mine.configure()

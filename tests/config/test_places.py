@@ -1,6 +1,8 @@
+import shlex
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pipeline.config import places
 from pipeline.config.places import OUTS, Places
@@ -56,3 +58,29 @@ def test_a_link_in_a_target_is_removed_and_what_it_leads_to_stays(workspace: Pat
     Places(None).target("reports")
     assert (workspace / "elsewhere" / "photo.png").exists()
     assert list((workspace / "reports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "typed"),
+    [
+        ("runs/one", "runs/one"),
+        ("runs/my run", "'runs/my run'"),
+        ("runs/it's $HOME", "'runs/it'\"'\"'s $HOME'"),
+        ("/else where", "'/else where'"),
+    ],
+)
+def test_a_path_is_shown_as_it_is_typed_in_a_shell(path: str, typed: str, workspace: Path) -> None:
+    assert Places(None).show(workspace / path) == typed
+    assert shlex.split(typed) == [path]
+
+
+def test_what_lies_in_the_project_of_a_queued_experiment_is_shown_from_its_root(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(workspace.parent / "home"))
+    assert Places(None).show(workspace.parent / "home" / "checkpoints" / "a") == "checkpoints/a"
+
+
+@pytest.mark.parametrize("name", ["one", "my run", "it's (2), a=b", "Größe ü"])
+def test_the_folder_that_is_told_is_the_folder_that_hydra_takes(name: str, workspace: Path) -> None:
+    [word] = shlex.split(Places(workspace / "runs" / name).naming)
+    override = OverridesParser.create().parse_override(word)
+    assert (override.key_or_group, override.value()) == ("hydra.run.dir", f"runs/{name}")

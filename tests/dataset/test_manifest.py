@@ -52,15 +52,21 @@ def test_a_config_for_other_images_is_refused_with_the_key_and_the_commands(
     found = getattr(node, last)
     setattr(node, last, value)
     with pytest.raises(DataError) as caught:
-        manifest.require(cfg)
+        manifest.require(cfg, [f"{key}={value}", "dataset.splits={train: my photos}"])
     message = str(caught.value)
     assert f"the prepared images were made with {key}={found}, this config asks for {value}" in message
-    assert f"`dvc exp run -S '{key}={value}'`" in message
-    assert f"`python -m pipeline.stage.fetch '{key}={value}' hydra.run.dir=runs/NAME`" in message
+    assert f"`dvc exp run -S {key}={value} -S 'dataset.splits={{train: my photos}}'`" in message
+    assert f"`python -m pipeline.stage.fetch {key}={value} 'dataset.splits={{train: my photos}}' hydra.run.dir=runs/NAME`" in message
 
 
-def test_for_another_dataset_the_command_names_the_dataset(manifest: Manifest, cfg: Config) -> None:
+def test_another_dataset_is_told_before_what_goes_with_it(manifest: Manifest, cfg: Config) -> None:
     cfg.dataset.name = "digits"
     cfg.dataset.channels = 3
-    with pytest.raises(DataError, match="`dvc exp run -S 'dataset=digits'`"):
+    with pytest.raises(DataError, match=r"made with dataset\.name=mnist, this config asks for digits.*`dvc exp run -S dataset=digits`"):
+        manifest.require(cfg, ["dataset=digits"])
+
+
+def test_what_conf_itself_asks_for_takes_no_words(manifest: Manifest, cfg: Config) -> None:
+    cfg.dataset.splits = {"train": "train"}  # the images were made with splits that conf/ does not have
+    with pytest.raises(DataError, match=r"`dvc exp run`, or for a live run with `python -m pipeline\.stage\.fetch hydra\.run\.dir="):
         manifest.require(cfg)

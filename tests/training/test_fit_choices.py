@@ -255,4 +255,4 @@ def test_it_says_from_where_it_goes_on(cfg: Config, train: Train, tmp_path: Path
     capsys.readouterr()
     train(cfg, None, checkpoints)
     said = capsys.readouterr().out
-    assert said.startswith("goes on from stopped/epoch-000002.ckpt; remove that folder to start from the beginning\nepoch   3/3")
+    assert said.startswith(f"goes on from {tmp_path}/stopped/epoch-000002.ckpt; remove its folder to start from the beginning\nepoch   3/3")
