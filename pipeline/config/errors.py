@@ -2,7 +2,7 @@
 
 import errno
 
-DISK_FULL, UNEXPECTED = 73, 1
+DISK_FULL, NOT_ALLOWED, UNEXPECTED = 73, 77, 1
 
 
 class PipelineError(Exception):
@@ -78,6 +78,9 @@ def verdict(error: BaseException) -> tuple[int, str]:
         return error.exit_code, str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DISK_FULL, f"the disk is full: {error.filename or ''} {error.strerror}; free some space and repeat"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = "give this user the right to read and write in the project, or work in a copy of it (`git clone`)"
+        return NOT_ALLOWED, f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
     words = f"unexpected {type(error).__name__}: {error}. This is a fault of the pipeline; the lines above say where"
     return UNEXPECTED, words
 

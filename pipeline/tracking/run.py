@@ -5,6 +5,7 @@ No import of mlflow: a training starts without it, and its code is no dependency
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.model.rows import Summary
 from pipeline.tracking.journal import BEGIN, Event, Journal
+from pipeline.tracking.notes import note_once
 from pipeline.training.device import kind_of_device
 
 MADE = "data_digest"  # a tag that every run has from its beginning
@@ -206,8 +208,11 @@ def code_tags() -> dict[str, str]:
     try:
         tags["commit"] = tags["mlflow.source.git.commit"] = _git("rev-parse", "HEAD")
         tags["dirty"] = str(bool(_git("status", "--porcelain", "--", *CODE))).lower()
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as error:
         tags["commit"] = "not in git"
+        if "safe.directory" in (getattr(error, "stderr", None) or ""):  # git's own hint, in every language
+            trust = shlex.join(["git", "config", "--global", "--add", "safe.directory", str(WORKSPACE)])
+            note_once(f"git does not read this folder, which is another user's, so the run does not say its commit; `{trust}` allows it")
     return tags
 
 

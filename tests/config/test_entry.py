@@ -1,8 +1,11 @@
 """A command ends when its work is done: with all that it has said, and with no failure that comes after."""
 
 import os
+import re
 import subprocess
 import sys
+
+import pytest
 
 SCRIPT = """
 import atexit, os, signal, sys
@@ -57,3 +60,26 @@ def test_a_refused_config_ends_the_command_at_once() -> None:
 
 def test_a_command_that_leaves_by_itself_keeps_its_own_code() -> None:
     assert run("sys.exit(2)").returncode == 2
+
+
+NOT_MINE = """
+    import tempfile
+    folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o555)
+    os.getuid() or os.setuid(65534)  # whom a folder's mode stops, other than root
+    {work}"""
+
+
+@pytest.mark.parametrize("work", ["open(folder + '/runs', 'w')", "os.mkdir(folder + '/runs')", "os.symlink('a', folder + '/runs')"])
+def test_a_folder_that_may_not_be_written_to_is_named_with_what_to_do(work: str) -> None:
+    done = run(NOT_MINE.format(work=work))
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 77
+    assert re.fullmatch(
+        r"script failed: (/.*/runs|a): Permission denied; give this user the right to read and write in the project, or work .*", line
+    )
+
+
+def test_a_read_only_file_system_is_told_likewise() -> None:
+    done = run("raise OSError(30, 'Read-only file system', 'runs')")
+    assert (done.returncode, done.stderr.partition(";")[0]) == (77, "script failed: runs: Read-only file system")
