@@ -46,10 +46,10 @@ def configure(root: Path, in_experiment: bool) -> list[str]:
 def _take_over(root: Path, origin: Origin) -> list[str]:
     """Check what DVC has composed, write it without the reserved words, and record in conf.lock what it has beyond conf/."""
     check_files(root, "params.yaml")
-    composed = settled(read_yaml(root / "params.yaml"))
+    overrides = Overrides.read(root / LOCAL)
+    composed = settled(read_yaml(root / "params.yaml"), overrides.orders)
     origin.tree, origin.edited = composed, [key for key, _ in leaves(composed)]  # until it is known what conf/ says
     before = Lock.read(root / "conf.lock") if (root / "conf.lock").exists() else Lock()
-    overrides = Overrides.read(root / LOCAL)
     new, values = beyond(root / "conf", composed)
     origin.typed, origin.edited = [f"{key}={value}" for key, value in (new.chosen | new.changed).items()], ()
     edits, own = Edits(before, overrides, Beyond(), new), Own.compose(root / "conf", choices(values))
@@ -85,10 +85,8 @@ def _compose(root: Path, origin: Origin) -> list[str]:
     lines = found.notes + edits.settle_choices(own.alone) + lift_choices(overrides, found)
     lines += edits.settle_values(own := Own.compose(conf, overrides.choices, own.alone)) + lift_values(overrides, found)
     with overrides.on_trial():
+        lines += drop_forgotten(own.under, overrides, found.lock.values)
         origin.tree = values = compose(conf) if overrides.tree else own.alone
-        if forgotten := drop_forgotten(own.under, overrides, found.lock.values):
-            lines += forgotten
-            values = compose(conf)
         composed = check(values, own.under, accepted(root))
     replace(root / "params.yaml", dump(composed))
     _recorded(values, overrides, Beyond(), own).write(root / "conf.lock")

@@ -174,7 +174,7 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     if live:
         from pipeline.config.live import live_run
 
-        checked = live_run(settled(plain(cfg)), WORKSPACE, live, typed, is_job)
+        checked = live_run(plain(cfg), WORKSPACE, live, typed, is_job)
     lock = FileLock((live or WORKSPACE / ".dvc" / "tmp") / f".{stage}.lock", blocking=False)
     try:
         with checked as params, lock:

@@ -12,6 +12,7 @@ from pipeline.config.composition import Tree, choices, get, has
 from pipeline.config.difference import Beyond
 from pipeline.config.documents import LOCAL
 from pipeline.config.lock import Lock
+from pipeline.config.order import ABSENT
 from pipeline.config.overrides import Overrides
 
 
@@ -31,12 +32,16 @@ class Edits:
         for group in dict.fromkeys([*self.overrides.choices, *self.applied.chosen, *self.new.chosen]):
             key = f"{group}.name"
             was, now = self._was(key), choices(alone).get(group)
+            option = self.overrides.choices.get(group)
+            if option and option != self.lock.above.get(key) and group in self.applied.chosen and group not in self.new.chosen:
+                lines.append(_set_later(group, self.applied.chosen[group], option))
+                self.applied.forget(group)
             if not self.lock.values or was == now:
                 continue
             if group in self.applied.chosen and group not in self.new.chosen:
                 lines.append(_not_lifted(group, self.applied.chosen[group], was, now))
                 self.applied.forget(group)
-            if (option := self.overrides.choices.get(group)) and option == self.lock.above.get(key):
+            if option and option == self.lock.above.get(key):
                 lines.append(_dropped(group, option, was, now))
                 lines += [f"dropped from {LOCAL}: {name}, which was set for that {group}" for name in self.overrides.unchoose(group)]
             elif option or group in self.new.chosen:
@@ -45,7 +50,7 @@ class Edits:
 
     def settle_values(self, own: Own) -> list[str]:
         """The same for values, where conf/ had and has the same choice."""
-        lines: list[str] = []
+        lines = self._overridden_since() if self.lock.values else []
         for key in self._keys(own.under) if self.lock.values else ():
             was, now = self._was(key), own.says(key)
             if was == now or self._is_swapped(key, own.under):
@@ -61,6 +66,23 @@ class Edits:
             if key in self.new.changed or has(self.overrides.values, key):
                 lines.append(_hides(key, self.new.changed.get(key, value), was, now))
         return lines
+
+    def _overridden_since(self) -> list[str]:
+        """Leave out what the last experiment set where the overrides were edited since; return a line for each."""
+        lines = []
+        for key, value in list(self.applied.changed.items()):
+            if key not in self.new.changed and has(self.overrides.values, key):
+                now = get(self.overrides.values, key)
+                if now not in (value, self._stood(key)):
+                    lines.append(_set_later(key, self.applied.changed.pop(key), now))
+        return lines
+
+    def _stood(self, key: str) -> Any:
+        """Return what the overrides said of a key when the lock was written, also within an entry that was recorded as a whole."""
+        for name, value in self.lock.above.items():
+            if f"{key}.".startswith(f"{name}."):
+                return value if name == key else said(value, key.removeprefix(f"{name}."))
+        return ABSENT
 
     def _keys(self, own: Tree) -> Iterator[str]:
         """Yield the keys of all values above conf/, as they were recorded, then what is new."""
@@ -84,6 +106,10 @@ def _dropped(key: str, value: Any, was: Any, now: Any) -> str:
 
 def _not_lifted(key: str, value: Any, was: Any, now: Any) -> str:
     return f"not lifted: {key}={value} of the last experiment, as conf/ was edited later: {was} -> {now}"
+
+
+def _set_later(key: str, value: Any, now: Any) -> str:
+    return f"not lifted: {key}={value} of the last experiment, as {LOCAL} was edited later: {now}"
 
 
 def _hides(key: str, value: Any, was: Any, now: Any) -> str:

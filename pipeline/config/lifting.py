@@ -21,7 +21,8 @@ def lift_values(overrides: Overrides, found: Pending) -> list[str]:
     lines = []
     for key, value in (found.applied.changed | found.by_hand.changed).items():
         if key.split(".")[0] not in found.by_hand.chosen:
-            lines.append(f"lifted into {LOCAL}: {key}={value}")
+            stood = f", in place of {old}" if has(overrides.values, key) and (old := get(overrides.values, key)) != value else ""
+            lines.append(f"lifted into {LOCAL}: {key}={value}{stood}")
             overrides.set(key, value)
     complete_orders(found.params, [*found.applied.changed, *found.by_hand.changed], overrides)
     return lines

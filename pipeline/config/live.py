@@ -12,10 +12,13 @@ from hydra.errors import HydraException
 
 from pipeline.config.composition import Tree, dump, in_one_line, known_keys
 from pipeline.config.conf_files import check_files
+from pipeline.config.documents import LOCAL
 from pipeline.config.environment import RESOLVER, reads_environment
 from pipeline.config.errors import ConfigError, PipelineError
 from pipeline.config.lock import accepted
+from pipeline.config.order import settled
 from pipeline.config.origin import Origin, name_of, on_the_command_line
+from pipeline.config.overrides import Overrides
 from pipeline.config.pending import unlifted
 from pipeline.config.secrets import looks_secret, redact, way_out
 
@@ -65,8 +68,10 @@ def live_run(tree: Tree, root: Path, folder: Path, typed: list[str], is_job: boo
     from pipeline.config.checks.check import check
     from pipeline.config.refusals import located
 
-    with located(Origin(root, typed, tree=tree)):
+    origin = Origin(root, typed, tree=tree)
+    with located(origin):
         try:
+            origin.tree = tree = settled(tree, Overrides.read(root / LOCAL).orders)
             params = check(tree, known_keys(root / "conf", tree), accepted(root))
         except PipelineError:
             if not any(folder.iterdir()):

@@ -15,6 +15,8 @@ ORDER, ABSENT = "_order_", "_absent_"
 
 UNCHECKED = "_unchecked_"  # conf/config.yaml has it, params.yaml only as DVC composes it for an experiment
 
+NONE: Mapping[str, Any] = {}
+
 ORDERED = ("model.layers", "augmentation.transforms")
 
 
@@ -41,15 +43,19 @@ def reordered(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     return [name for name in new if new[name] is not None] != [name for name in following if new[name] is not None]
 
 
-def settled(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the tree with the reserved words applied and gone; raises ConfigError for an order that does not name the entries."""
+def settled(tree: Mapping[str, Any], earlier: Mapping[str, Any] = NONE, prefix: str = "") -> dict[str, Any]:
+    """Return the tree with the reserved words applied and gone; raises ConfigError for an order that does not name the entries.
+
+    earlier: key -> orders that stood there before an experiment or a live run added or removed entries: what is new comes last."""
     there = {name: node for name, node in tree.items() if node != ABSENT and not (name == UNCHECKED and not prefix)}
     key = prefix.rstrip(".")
     if ORDER in there and is_ordered(key, there):
         order = there.pop(ORDER)
+        if order == earlier.get(f"{key}.{ORDER}"):
+            order = [*(name for name in order if name in there), *(name for name in there if name not in order)]
         _check_order(key, order, there)
         there = {name: there[name] for name in [*order, *(name for name in there if name not in order)]}
-    return {name: settled(node, f"{prefix}{name}.") if isinstance(node, Mapping) else node for name, node in there.items()}
+    return {name: settled(node, earlier, f"{prefix}{name}.") if isinstance(node, Mapping) else node for name, node in there.items()}
 
 
 def _check_order(key: str, order: Any, entries: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from pipeline.config.composition import Tree, drop, leaves, put
+from pipeline.config.order import ORDER
 
 HEAD = """\
 # @package _global_
@@ -60,6 +61,11 @@ class Overrides:
         """group -> option."""
         entries = (entry for entry in self.tree.get("defaults", []) if isinstance(entry, dict))
         return {key.removeprefix("override /"): str(option) for entry in entries for key, option in entry.items()}
+
+    @property
+    def orders(self) -> Tree:
+        """Dotted key -> names, for every order of entries."""
+        return {key: names for key, names in leaves(self.values) if key.endswith(f".{ORDER}")}
 
     def choose(self, group: str, option: str) -> list[str]:
         """Override a group's option; returns the dropped keys, which were set for the group's old option."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.config.composition import Tree, read_yaml
 from pipeline.config.difference import Beyond, beyond, difference, swaps
 from pipeline.config.lock import Lock
-from pipeline.config.order import UNCHECKED, settled
+from pipeline.config.order import ABSENT, UNCHECKED, settled
 from pipeline.config.trained import has_trained
 
 
@@ -36,8 +36,18 @@ class Pending:
             found.notes += [f"not lifted: {refused} of an experiment that was refused before it began"] if refused else []
             found.params = composed
         swapped = swaps(found.params, lock.values)
+        found.notes += [note for group in swapped for note in _typed_beside(group, found.params, composed)]
         found.by_hand = Beyond(swapped, difference(found.params, composed, skip=set(swapped)))
         return found
+
+
+def _typed_beside(group: str, params: Tree, composed: Tree) -> list[str]:
+    """Return a line for each value that was typed together with another choice of its group, whose own values count."""
+    old, new = composed.get(group), params[group]
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return []
+    typed = difference(new, old, {f"{group}.name"}, f"{group}.")
+    return [f"not lifted: {key}={value}, which stood beside another {group}" for key, value in typed.items() if value != ABSENT]
 
 
 def unlifted(root: Path) -> list[str]:

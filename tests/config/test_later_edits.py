@@ -187,3 +187,32 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
         clear(project.root, ["training.batchsize"])
     clear(project.root, None)
     assert (told(project.root), project.overrides) == ([], {})
+
+
+def test_an_override_written_after_an_experiment_is_the_later_edit(project: Copy) -> None:
+    project.experiment("seed=2", "evaluate.confidence=0.99", "model=lenet")
+    project.write(LOCAL, HEAD + "defaults:\n  - override /model: mlp\nevaluate: {confidence: 0.9}\n")
+    lines = project.configure()
+    assert f"not lifted: evaluate.confidence=0.99 of the last experiment, as {LOCAL} was edited later: 0.9" in lines
+    assert f"not lifted: model=lenet of the last experiment, as {LOCAL} was edited later: mlp" in lines
+    assert (project.param("seed"), project.param("evaluate.confidence"), project.param("model.name")) == (2, 0.9, "mlp")
+    assert project.configure() == []
+
+
+def test_an_experiment_above_an_older_override_is_the_later_edit(project: Copy) -> None:
+    lift(project, "evaluate.confidence", 0.9)
+    project.experiment("evaluate.confidence=0.99")
+    assert f"lifted into {LOCAL}: evaluate.confidence=0.99, in place of 0.9" in project.configure()
+    assert project.param("evaluate.confidence") == 0.99
+
+
+def test_a_value_typed_beside_another_choice_of_its_group_is_told(project: Copy) -> None:
+    project.type("optimizer.weight_decay", 0.02)
+    project.type("optimizer.name", "sgd")
+    assert "not lifted: optimizer.weight_decay=0.02, which stood beside another optimizer" in project.configure()
+    assert project.param("optimizer.name") == "sgd"
+
+
+def test_another_choice_alone_tells_of_no_value(project: Copy) -> None:
+    project.type("optimizer.name", "sgd")
+    assert not [line for line in project.configure() if line.startswith("not lifted")]

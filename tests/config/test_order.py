@@ -188,3 +188,52 @@ def test_swapped_layers_are_tried_out_anew(project: Copy) -> None:
 
 def test_params_in_conf_s_order_also_where_a_file_builds_on_another(conf: Path) -> None:
     assert list(compose(conf, ["model=classic_5x5"])["model"]["layers"])[:3] == ["conv1", "relu1", "conv2"]
+
+
+def lift_pool_first(project: Copy) -> None:
+    layers = get(read_yaml(project.root / "params.yaml"), "model.layers")
+    project.type("model.layers", {name: layers[name] for name in POOL_FIRST})
+    project.configure()
+
+
+def test_an_order_typed_for_a_network_that_conf_has_left_is_dropped_with_a_line(project: Copy) -> None:
+    project.default("model", "lenet")
+    layers = get(read_yaml(project.root / "params.yaml"), "model.layers")
+    project.type("model.layers", {name: layers[name] for name in POOL_FIRST})
+    assert f"dropped from {LOCAL}: model.layers._order_, which conf/ no longer has" in project.configure()
+    assert project.param("model.name") == "lenet"
+    assert project.configure() == []
+
+
+def test_what_an_experiment_adds_above_a_lifted_order_comes_last(project: Copy) -> None:
+    lift_pool_first(project)
+    project.experiment("+model.layers.added={kind: relu}")
+    assert order(project) == [*POOL_FIRST, "added"]
+    project.configure()
+    assert order(project) == [*POOL_FIRST, "added"] == list(compose_order(project))
+    assert project.configure() == []
+
+
+def test_what_an_experiment_takes_out_of_a_lifted_order_leaves_the_others_where_they_were(project: Copy) -> None:
+    lift_pool_first(project)
+    without = [name for name in POOL_FIRST if name != "relu2"]
+    project.experiment("~model.layers.relu2")
+    assert order(project) == without
+    project.configure()
+    assert order(project) == without == list(compose_order(project))
+    assert project.configure() == []
+
+
+def test_a_live_run_adds_and_takes_out_above_a_lifted_order(project: Copy) -> None:
+    lift_pool_first(project)
+    params = project.check_live("~model.layers.relu2", "+model.layers.added={kind: relu}")
+    assert list(get(params, "model.layers")) == [*(name for name in POOL_FIRST if name != "relu2"), "added"]
+
+
+def test_an_order_that_an_experiment_gives_names_what_is_there(project: Copy) -> None:
+    with pytest.raises(ConfigError, match="pool1 is missing, polo1 is not there"):
+        project.experiment(f"+model.layers._order_=[{','.join(POOL_FIRST).replace('pool1', 'polo1')}]")
+
+
+def compose_order(project: Copy) -> list[str]:
+    return list(get(compose(project.root / "conf"), "model.layers"))
