@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.answers import predicted
 from pipeline.bundle import Bundle
-from pipeline.dataset.names import shown
+from pipeline.dataset.names import on_one_line, shown
 from pipeline.dataset.reading import contents
 from pipeline.dataset.refused import Refused
 from pipeline.dataset.stored import stored
@@ -27,7 +27,7 @@ class Prediction:
         """Return the answer with the probabilities of all classes in their order, or with the `top` largest where there are more."""
         order = range(len(classes)) if len(classes) <= top else np.argsort(-np.array(self.probabilities), kind="stable")[:top]
         several = "  ".join(f"{shown(classes[i])} {self.probabilities[i]:.3f}" for i in order)
-        return f"{shown(str(self.path))}  {shown(self.label)}  {max(self.probabilities):.3f}   ({several})"
+        return f"{on_one_line(str(self.path))}  {shown(self.label)}  {max(self.probabilities):.3f}   ({several})"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Unreadable:
         return [str(self.path), "", "", *("" for _ in classes), self.reason]
 
     def line(self, classes: list[str], top: int) -> str:
-        return f"{shown(str(self.path))}  not read: {self.reason}"
+        return f"{on_one_line(str(self.path))}  not read: {self.reason}"
 
 
 def header(classes: list[str]) -> list[str]:

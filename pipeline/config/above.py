@@ -28,7 +28,9 @@ class Own:
     def compose(cls, conf: Path, chosen: Mapping[str, str], alone: Tree | None = None) -> "Own":
         """chosen: the choices that count, or those that are not conf/'s own. alone: conf/ under its own, where that is composed already."""
         alone = alone or compose_alone(conf, {})
-        return cls(alone, alone if chosen.items() <= choices(alone).items() else compose_alone(conf, chosen))
+        own = choices(alone)
+        known = {group: option for group, option in chosen.items() if group in own}  # of others Hydra says in which file they stand
+        return cls(alone, alone if known.items() <= own.items() else compose_alone(conf, known))
 
     def says(self, key: str) -> Any:
         """Return conf/'s own value of a key, interpolations as they are written; `_absent_` where it has none."""

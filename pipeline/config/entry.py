@@ -111,13 +111,18 @@ def launch(stage: str, main: Main) -> None:
         sys.argv[1:] = [*ours, "--hydra-help"]
 
     sweep = (socket.gethostname(), os.getpid())
+    failed: list[Exception] = []
 
     def task(cfg: Any) -> Any:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
         if HydraConfig.get().mode is not RunMode.MULTIRUN:
-            return _run_stage(stage, main, cfg, in_dvc, run_folder)
+            try:
+                return _run_stage(stage, main, cfg, in_dvc, run_folder)
+            except Exception as error:  # Hydra would print a line of its own
+                failed.append(error)
+                return None
         from pipeline.config.job import as_job
 
         return as_job(lambda: _run_stage(stage, main, cfg, in_dvc, run_folder), cfg, sweep)
@@ -127,6 +132,8 @@ def launch(stage: str, main: Main) -> None:
     try:
         with _around_hydra(in_dvc, stage):
             hydra.main(config_path=str(WORKSPACE / "conf"), config_name="config", version_base="1.3")(task)()
+            if failed:
+                raise failed[0]
     except Exception as error:
         if type(error).__module__.startswith(("hydra.", "omegaconf.", "yaml.")):
             from pipeline.config.composition import in_one_line

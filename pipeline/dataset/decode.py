@@ -5,6 +5,8 @@ Colours are taken as they stand in the file: ICC profiles are ignored, CMYK beco
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,9 +61,8 @@ def decode(data: bytes, channels: int, how: Decode, side: int | None = None) -> 
     sides at least twice that. Raises Refused, and MemoryError where the machine lacks what decode.max_pixels allows."""
     if not data:
         raise Refused("the file is empty")
-    Image.MAX_IMAGE_PIXELS = how.max_pixels  # Pillow stops at twice that, for GIFs before it takes memory
     try:
-        with warnings.catch_warnings():
+        with _at_most(how.max_pixels), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata that does not change pixels
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _require_size(image, how)
@@ -72,6 +73,16 @@ def decode(data: bytes, channels: int, how: Decode, side: int | None = None) -> 
         raise Refused(f"its header promises more than twice decode.max_pixels={how.max_pixels}") from error
     except Exception as error:  # Pillow's readers raise of every kind on damaged bytes: a TIFF's broken tag is a TypeError
         raise Refused(_reason(data, error)) from error
+
+
+@contextmanager
+def _at_most(pixels: int) -> Iterator[None]:
+    """Let Pillow stop at twice that many pixels, for GIFs before it takes memory; its limit is the whole process's."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _require_size(image: Image.Image, how: Decode) -> None:

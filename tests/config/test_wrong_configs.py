@@ -61,7 +61,7 @@ IN_CONF = [
     (DIGITS, "reader:", "reader: digit", "dataset.reader must be one of digits, idx, cifar, cifar_binary, folder, csv, parquet, but it"),
     (DIGITS, "channels:", "channels: 2", "dataset.channels must be 1 (gray) or 3 (colour), but it is 2"),
     (DIGITS, "classes:", "classes: [a, b, a]", "dataset.classes names a twice"),
-    (DIGITS, "classes:", "classes: [no, yes]", "dataset.classes must be a list of text or null, but it is [false, true]"),
+    (DIGITS, "classes:", "classes: [no, yes]", "dataset.classes must name classes, but false is no text to YAML: write the name in quotes"),
     (
         DIGITS,
         "splits:",
@@ -346,11 +346,12 @@ def test_a_wrong_edit_of_params_is_told_with_its_line(key: str, value: object, e
     assert refusal(project).startswith(f"params.yaml:{line}: {expected}")
 
 
-def test_a_wrong_value_of_an_experiment_stands_in_params_where_dvc_put_it(project: Copy) -> None:
+def test_a_wrong_value_of_an_experiment_stands_on_its_command_line_and_nowhere_else(project: Copy) -> None:
+    before = project.read("params.yaml")
     with pytest.raises(ConfigError) as caught:
         project.experiment("optimizer.lr=-1", "training.epochs=7")
-    line = line_of(project, "params.yaml", "lr: -1")
-    assert str(caught.value) == f"params.yaml:{line}: optimizer.lr must be a number above 0, but it is -1"
+    assert str(caught.value) == "the command line (optimizer.lr=-1): optimizer.lr must be a number above 0, but it is -1"
+    assert project.read("params.yaml") == before
 
 
 def test_what_an_experiment_takes_from_conf_stands_in_conf(project: Copy) -> None:

@@ -13,6 +13,7 @@ from pipeline.config.errors import ConfigError
 from tests.samples import CONF
 
 SHARES = ("dropout", "auxiliary_dropout")  # of values that are set to 0
+MAY_BE_NULL = ("final_side",)  # of the maps, which are left as they come then
 ABOVE_ZERO = {
     **dict.fromkeys(("compression", "norm_momentum"), ", and 1 at most"),
     **dict.fromkeys(("max_rms", "auxiliary_weight", "whitening_eps", "norm_eps", "divisor"), ""),
@@ -43,7 +44,7 @@ def wrong_values(key: str, value: Any) -> list[tuple[Any, str]]:
     elif key in ABOVE_ZERO:
         words, wrong = f"a number above 0{ABOVE_ZERO[key]}", [-1, "many", *([1.5] if ABOVE_ZERO[key] else [])]
     else:
-        words, wrong = "a whole number of at least 1", [0, -3, 2.5, "many", True, None]
+        words, wrong = "a whole number of at least 1", [0, -3, 2.5, "many", True, *([] if key in MAY_BE_NULL else [None])]
     return [(given, f"{key} must be {words}, but it is {given!r}") for given in wrong]
 
 

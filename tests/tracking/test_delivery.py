@@ -26,6 +26,7 @@ from pipeline.analysis.layer_table import layer_table
 from pipeline.bundle import make_network
 from pipeline.config.composition import leaves
 from pipeline.config.errors import NetworkError, Stopped
+from pipeline.config.order import spelled
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.addition import tracked_addition
@@ -75,7 +76,7 @@ def test_a_training_is_one_finished_run_with_the_names_of_dvc_params_diff(home: 
         run.log_metrics({"train/loss": 1.0}, 2)
     found = only_run(home, cfg)
     assert found.info.status == "FINISHED"
-    assert found.data.params == {key: str(value) for key, value in leaves(dataclasses.asdict(cfg))}
+    assert found.data.params == {key: str(value) for key, value in leaves(spelled(dataclasses.asdict(cfg)))}
     history = client(home).get_metric_history(found.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
     assert found.data.tags["data_digest"] == manifest.data_digest
