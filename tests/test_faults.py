@@ -104,6 +104,21 @@ def test_sigterm_to_the_stage_fails_the_repro_and_a_rerun_trains_again(project: 
     assert "train" in project.repro("train").stages
 
 
+@pytest.mark.slow
+def test_a_value_typed_while_a_training_goes_on_is_not_taken_for_the_one_that_it_had(project: Project) -> None:
+    project.edit("params.yaml", "  epochs: 5000", "  epochs: 40")
+    started = start(project, "dvc", "repro", "train")
+    training_under_way(project, started)
+    project.edit("params.yaml", "  lr: 0.003", "  lr: 0.004")
+    output = started.communicate(timeout=120)[0]
+    assert started.returncode == 0, output
+    assert "note: params.yaml was changed while train was at work" in output
+    assert project.repro("train").stages == []
+    (project.root / "params.yaml.edited").replace(project.root / "params.yaml")
+    assert "lifted into conf/local/overrides.yaml: optimizer.lr=0.004" in (ran := project.repro("train")).output
+    assert "train" in ran.stages
+
+
 def test_ctrl_c_in_the_terminal_fails_the_repro(project: Project) -> None:
     started = start(project, "dvc", "repro", "train")
     training_under_way(project, started)

@@ -165,6 +165,7 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     from hydra.types import RunMode
 
     from pipeline.config.composition import parse, plain, resolved
+    from pipeline.config.held import held
     from pipeline.config.order import settled
 
     live = None if in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
@@ -178,13 +179,14 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     if is_job:  # the command that helpers get is that of this job, not of the sweep
         sys.argv[1:] = [*typed, *(word for word in sys.argv if word.startswith("hydra"))]
     checked: AbstractContextManager[Any] = nullcontext(resolved(settled(plain(cfg))) if in_dvc else None)
+    unchanged: AbstractContextManager[None] = held(WORKSPACE, stage) if in_dvc else nullcontext()
     if live:
         from pipeline.config.live import live_run
 
         checked = live_run(plain(cfg), WORKSPACE, live, typed, is_job)
     lock = FileLock((live or WORKSPACE / ".dvc" / "tmp") / f".{stage}.lock", blocking=False)
     try:
-        with checked as params, lock:
+        with checked as params, lock, unchanged:
             gc.enable()
             return main(parse(params), Places(live, typed))
     except Timeout:
