@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.environment import ReadsEnvironmentError, close_environment
 from pipeline.config.errors import ConfigError
-from pipeline.config.order import settled
+from pipeline.config.order import NONE, settled
 from pipeline.config.schema import Config
 
 close_environment()
@@ -21,10 +21,10 @@ close_environment()
 Tree = dict[str, Any]  # nested mappings with string keys; lists are leaves
 
 
-def compose(conf: Path, overrides: list[str] | None = None) -> Tree:
+def compose(conf: Path, overrides: list[str] | None = None, earlier: Mapping[str, Any] = NONE) -> Tree:
     """Compose conf/config.yaml with Hydra overrides, reserved words applied; interpolations stay as they are written.
 
-    Raises ConfigError with Hydra's own words, which name the file or list the options."""
+    earlier: as for `settled`. Raises ConfigError with Hydra's own words, which name the file or list the options."""
     outer = get_gh_backup()  # a live run's own Hydra, of which there can be one at a time
     GlobalHydra.instance().clear()
     try:
@@ -34,7 +34,7 @@ def compose(conf: Path, overrides: list[str] | None = None) -> Tree:
         raise ConfigError(f"conf/ can't be composed: {in_one_line(error)}") from error
     finally:
         restore_gh_from_backup(outer)
-    return settled(composed)
+    return settled(composed, earlier)
 
 
 def in_one_line(error: BaseException) -> str:

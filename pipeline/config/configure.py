@@ -50,7 +50,7 @@ def _take_over(root: Path, origin: Origin) -> list[str]:
     composed = settled(read_yaml(root / "params.yaml"), overrides.orders)
     origin.tree, origin.edited = composed, [key for key, _ in leaves(composed)]  # until it is known what conf/ says
     before = Lock.read(root / "conf.lock") if (root / "conf.lock").exists() else Lock()
-    new, values = beyond(root / "conf", composed)
+    new, values = beyond(root / "conf", composed, overrides.orders)
     origin.typed, origin.edited = [f"{key}={value}" for key, value in (new.chosen | new.changed).items()], ()
     edits, own = Edits(before, overrides, Beyond(), new), Own.compose(root / "conf", choices(values))
     lines = edits.settle_choices(own.alone) + edits.settle_values(own)
@@ -83,7 +83,7 @@ def _compose(root: Path, origin: Origin) -> list[str]:
     edits = Edits(found.lock, overrides, found.applied, found.by_hand)
     own = Own.compose(conf, {})
     lines = found.notes + edits.settle_choices(own.alone) + lift_choices(overrides, found)
-    lines += edits.settle_values(own := Own.compose(conf, overrides.choices, own.alone)) + lift_values(overrides, found)
+    lines += edits.settle_values(own := Own.compose(conf, overrides.choices, own.alone)) + lift_values(overrides, found, own.under)
     with overrides.on_trial():
         lines += drop_forgotten(own.under, overrides, found.lock.values)
         origin.tree = values = compose(conf) if overrides.tree else own.alone

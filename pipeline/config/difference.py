@@ -1,11 +1,13 @@
 """What one config has beyond another, as the fewest dotted keys and choices that lead from one to the other."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.composition import Tree, choices, compose, is_interpolation, leaves, put, resolved
-from pipeline.config.order import ABSENT, ORDER, is_ordered, reordered, settled
+from pipeline.config.order import ABSENT, NONE, ORDER, is_ordered, reordered, settled
 
 
 def difference(new: Tree, old: Tree, skip: set[str], prefix: str = "") -> Tree:
@@ -61,17 +63,18 @@ class Beyond:
             del self.changed[key]
 
 
-def beyond(conf: Path, params: Tree) -> tuple[Beyond, Tree]:
+def beyond(conf: Path, params: Tree, earlier: Mapping[str, Any] = NONE) -> tuple[Beyond, Tree]:
     """Return the fewest choices and values that lead from conf/ to params, and conf/ under these choices.
 
-    An experiment file makes choices of its own, so it comes first: what follows from it is not recorded."""
+    An experiment file makes choices of its own, so it comes first: what follows from it is not recorded.
+    earlier: as for `settled`."""
     chosen: dict[str, str] = {}
-    values = compose(conf)
+    values = compose(conf, earlier=earlier)
     wanted = choices(params)
     for group in sorted(wanted, key=lambda group: group != "experiment"):
         if choices(values).get(group) != wanted[group]:
             chosen[group] = wanted[group]
-            values = compose(conf, [f"{group}={option}" for group, option in chosen.items()])
+            values = compose(conf, [f"{group}={option}" for group, option in chosen.items()], earlier)
     return Beyond(chosen, changed_values(params, values)), values
 
 

@@ -12,7 +12,7 @@ from pipeline.config.composition import Tree, choices, get, has
 from pipeline.config.difference import Beyond
 from pipeline.config.documents import LOCAL
 from pipeline.config.lock import Lock
-from pipeline.config.order import ABSENT
+from pipeline.config.order import ABSENT, is_entry
 from pipeline.config.overrides import Overrides
 
 
@@ -50,7 +50,7 @@ class Edits:
 
     def settle_values(self, own: Own) -> list[str]:
         """The same for values, where conf/ had and has the same choice."""
-        lines = self._overridden_since() if self.lock.values else []
+        lines = self._overridden_since() + self._set_for_another(own.under) if self.lock.values else []
         for key in self._keys(own.under) if self.lock.values else ():
             was, now = self._was(key), own.says(key)
             if was == now or self._is_swapped(key, own.under):
@@ -76,6 +76,22 @@ class Edits:
                 if now not in (value, self._stood(key)):
                     lines.append(_set_later(key, self.applied.changed.pop(key), now))
         return lines
+
+    def _set_for_another(self, under: Tree) -> list[str]:
+        """Drop the layers and transforms of another network or augmentation than counts now; return a line for each."""
+        lines = []
+        for key, value in self.lock.above.items():
+            if is_entry(key) and has(self.overrides.values, key) and get(self.overrides.values, key) == value and self._is_left(key, under):
+                self.overrides.remove(key)
+                lines.append(f"dropped from {LOCAL}: {key}, which was set for another {key.partition('.')[0]}")
+        return lines
+
+    def _is_left(self, key: str, under: Tree) -> bool:
+        """Tell whether a key's group has another option than the overrides were written for; what an experiment tries is none."""
+        group = key.partition(".")[0]
+        if not {group, "experiment"}.isdisjoint(self.new.chosen) or "experiment" in self.lock.chosen:
+            return False
+        return self.lock.above.get(f"{group}.name", self._was(f"{group}.name")) != choices(under).get(group)
 
     def _stood(self, key: str) -> Any:
         """Return what the overrides said of a key when the lock was written, also within an entry that was recorded as a whole."""

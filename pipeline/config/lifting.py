@@ -2,6 +2,7 @@
 
 from pipeline.config.checks.keys import OPEN, unknown_keys
 from pipeline.config.composition import Tree, get, has, leaves
+from pipeline.config.difference import swaps
 from pipeline.config.documents import LOCAL
 from pipeline.config.order import ORDER
 from pipeline.config.overrides import Overrides
@@ -17,8 +18,9 @@ def lift_choices(overrides: Overrides, found: Pending) -> list[str]:
     return lines
 
 
-def lift_values(overrides: Overrides, found: Pending) -> list[str]:
-    lines = []
+def lift_values(overrides: Overrides, found: Pending, base: Tree) -> list[str]:
+    """Move values, but for layers and transforms of another network or augmentation than conf/ now has (base). Return a line for each."""
+    lines = found.forget_entries(swaps(base, found.lock.values))
     for key, value in (found.applied.changed | found.by_hand.changed).items():
         if key.split(".")[0] not in found.by_hand.chosen:
             stood = f", in place of {old}" if has(overrides.values, key) and (old := get(overrides.values, key)) != value else ""

@@ -20,12 +20,17 @@ NONE: Mapping[str, Any] = {}
 ORDERED = ("model.layers", "augmentation.transforms")
 
 
+def is_entry(key: str) -> bool:
+    """Tell whether a key belongs to a layer or a transform, or to the order of these."""
+    return key.startswith(tuple(f"{name}." for name in ORDERED))
+
+
 def is_ordered(key: str, node: Mapping[str, Any]) -> bool:
     """Tell whether the order of a mapping's entries counts: its own, and below it that of mappings that hold mappings only."""
     if key in ORDERED:
         return True
     entries = [entry for name, entry in node.items() if name != ORDER and entry is not None]
-    return key.startswith(tuple(f"{name}." for name in ORDERED)) and bool(entries) and all(isinstance(entry, Mapping) for entry in entries)
+    return is_entry(key) and bool(entries) and all(isinstance(entry, Mapping) for entry in entries)
 
 
 def spelled(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 An experiment that DVC or a stage refused, or that was killed, leaves its values in params.yaml too: these are nobody's wish any more."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.config.composition import Tree, read_yaml
 from pipeline.config.difference import Beyond, beyond, difference, swaps
 from pipeline.config.lock import Lock
-from pipeline.config.order import ABSENT, UNCHECKED, settled
+from pipeline.config.order import ABSENT, UNCHECKED, is_entry, settled
 from pipeline.config.trained import has_trained
 
 
@@ -39,6 +40,14 @@ class Pending:
         found.notes += [note for group in swapped for note in _typed_beside(group, found.params, composed)]
         found.by_hand = Beyond(swapped, difference(found.params, composed, skip=set(swapped)))
         return found
+
+    def forget_entries(self, groups: Iterable[str]) -> list[str]:
+        """Take out the layers and transforms that were set for another option of their group; return a line for each."""
+        lines = []
+        for changed in (self.applied.changed, self.by_hand.changed):
+            for key in [key for key in changed if is_entry(key) and key.partition(".")[0] in groups]:
+                lines.append(f"not lifted: {key}={changed.pop(key)}, which was set for another {key.partition('.')[0]}")
+        return lines
 
 
 def _typed_beside(group: str, params: Tree, composed: Tree) -> list[str]:
