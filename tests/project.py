@@ -128,14 +128,18 @@ def small_project(to: Path) -> Project:
     """Clone the project and make its baseline small: sixty images of three classes, 16x16, one epoch."""
     project = cloned(to)
     draw_images(to / "data" / "own")
+    make_small(project)
+    project.commit("small")
+    return project
+
+
+def make_small(project: Project) -> None:
     project.edit("conf/config.yaml", "dataset: digits", "dataset: folder")
     project.edit("conf/training/default.yaml", "epochs: 30", "epochs: 1")
     project.edit("conf/resize/stretch.yaml", "size: 32", "size: 16")
     project.edit("conf/dataset/folder.yaml", "validation: 0.1", "validation: 0.25")
     project.edit("conf/dataset/folder.yaml", "test: 0.2 #", "test: 0.25 #")
     project.edit("conf/explain/default.yaml", "images: 3 #", "images: 1 #")
-    project.commit("small")
-    return project
 
 
 def draw_images(folder: Path, each: int = EACH) -> None:
