@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from pipeline.config.checks.keys import unknown_keys
 from pipeline.config.composition import Tree, get, has
-from tests.edits.edits import ConfValue, Edit, unknown
-from tests.edits.intent import ABSENT, Layer, Said
+from tests.edits.conf_edits import ConfValue
+from tests.edits.edits import Edit
+from tests.edits.intent import ABSENT, NAMED, Intent, Layer, Said, nested
 from tests.edits.run import Fault, Run
 
 
@@ -45,7 +47,7 @@ class Tried:
     def fits(self, run: Run) -> bool:
         start = run.intent.start()
         if self.table == "choices":
-            return start[self.key]["name"] != self.value and not unknown(run.intent, self.key, str(self.value))
+            return start[self.key]["name"] != self.value and not _unknown(run.intent, self.key, str(self.value))
         if self.word.startswith("+"):
             return has(start, self.key.rpartition(".")[0]) and not has(start, self.key)
         known = has(start, self.key) and has(run.intent.shown, self.key)
@@ -131,3 +133,12 @@ class Branch(Edit):
         run.reproduce()
         run.workspace.end_branch()
         run.intent.restore(before)
+
+
+def _unknown(intent: Intent, group: str, option: str) -> bool:
+    """Tell whether something of the overrides was set for another option of a group and is not known to this one."""
+    base = intent.conf(**{group: option})
+    for key in [*intent.local.values, *intent.local.orders]:
+        if key.startswith(f"{group}.") and (unknown_keys(nested(key), base) or key.startswith(NAMED)):
+            return True
+    return False

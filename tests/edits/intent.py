@@ -13,6 +13,7 @@ from tests.edits.workspace import Workspace, reorder
 
 ABSENT = "_absent_"
 ORDER = "_order_"
+NAMED = ("model.layers", "augmentation.transforms")  # mappings whose entries people name themselves, and whose order counts
 
 Said = tuple[Any, int]  # what, and between which two runs of configure
 
@@ -31,7 +32,10 @@ class Layer:
 
     def forget(self, group: str) -> list[str]:
         """Drop the values and orders of a group; return their keys."""
-        gone = [(table, key) for table in (self.values, self.orders) for key in table if key.startswith(f"{group}.")]
+        return self.drop(lambda key: key.startswith(f"{group}."))
+
+    def drop(self, goes: Callable[[str], bool]) -> list[str]:
+        gone = [(table, key) for table in (self.values, self.orders) for key in table if goes(key)]
         for table, key in gone:
             del table[key]
         return [key for _, key in gone]
@@ -56,7 +60,7 @@ class Intent:
     def _remember(self) -> None:
         """Note what a run of configure has seen."""
         self.files, self.defaults, self.seen = self.conf_files(), choices(self.conf()), self.base()
-        self.shown, self.chosen = self.expected(), self.options()
+        self.shown, self.chosen, self.kept = self.expected(), self.options(), self.options(tried=False)
         self.touched = False
         self.epoch += 1
 
@@ -70,8 +74,8 @@ class Intent:
             self.composed[words] = compose(self.clone.root / "conf", list(words))
         return self.composed[words]
 
-    def options(self) -> dict[str, str]:
-        said = self.local.choices | self.tried.choices
+    def options(self, tried: bool = True) -> dict[str, str]:
+        said = self.local.choices | (self.tried.choices if tried else {})
         return choices(self.conf()) | {group: option for group, (option, _) in said.items()}
 
     def base(self) -> Tree:
@@ -129,7 +133,7 @@ class Intent:
 
     def experiment(self, tried: Layer) -> list[str]:
         """An experiment starts from conf/ and conf/local/, without what the one before it tried."""
-        tells = self._let_conf_win(self.local)
+        tells = self._let_conf_win(self.local) + self._forget_named(self.kept, self.options(tried=False), self._written())
         self.tried = tried
         self._remember()
         return tells
@@ -139,12 +143,13 @@ class Intent:
         if self.is_settled:
             return []
         tells = self._let_conf_win(self.local) + self._let_conf_win(self.tried) + self._let_conf_win(self.typed)
+        written = self._written()
         self.local.take(self.tried)
         for group in self.typed.choices:
             tells += self.local.forget(group) + self.typed.forget(group)
         self.local.take(self.typed)
         self.tried, self.typed = Layer(), Layer()
-        tells += self._forget_unknown()
+        tells += self._forget_named(self.chosen, self.options(), written) + self._forget_unknown()
         self._remember()
         return tells
 
@@ -176,19 +181,19 @@ class Intent:
                 tells += [key] if now not in (before, said) else []
         return tells
 
+    def _written(self) -> set[str]:
+        """Return the keys that a person wrote into conf/local/overrides.yaml since the last run of configure."""
+        return {key for table in self.local.tables for key, (_, epoch) in table.items() if epoch == self.epoch}
+
+    def _forget_named(self, before: dict[str, str], now: dict[str, str], written: set[str]) -> list[str]:
+        """Drop the layers and transforms that were set for another option than counts now; return their keys."""
+        left = tuple(mapping for mapping in NAMED if before[mapping.split(".")[0]] != now[mapping.split(".")[0]])
+        return self.local.drop(lambda key: key.startswith(left) and key not in written)
+
     def _forget_unknown(self) -> list[str]:
-        """Drop what was set for an option that is no longer chosen and what the new one does not know."""
-        base, gone = self.base(), []
-        for table in (self.local.values, self.local.orders):
-            for key in list(table):
-                mapping = next((name for name in ("model.layers", "augmentation.transforms") if key.startswith(name)), None)
-                tree: Tree = {}
-                put(tree, key, None)
-                moved = choices(base).get(key.split(".")[0]) != choices(self.seen).get(key.split(".")[0])
-                if (mapping and moved) or (not mapping and unknown_keys(tree, base)):
-                    del table[key]
-                    gone.append(key)
-        return gone
+        """Drop what was set for an option that is no longer chosen and what the new one does not know; return the keys."""
+        base = self.base()
+        return self.local.drop(lambda key: not key.startswith(NAMED) and bool(unknown_keys(nested(key), base)))
 
     def snapshot(self) -> tuple[dict[str, str], dict[str, Any]]:
         state = {name: value for name, value in vars(self).items() if name not in ("clone", "composed")}
@@ -220,3 +225,9 @@ def _said(tree: Tree, key: str, order: bool) -> Any:
     if not has(tree, key):
         return None
     return list(get(tree, key)) if order else get(tree, key)
+
+
+def nested(key: str) -> Tree:
+    tree: Tree = {}
+    put(tree, key, None)
+    return tree

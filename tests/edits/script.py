@@ -4,22 +4,11 @@ import random
 from collections.abc import Callable, Sequence
 
 from tests.edits.commands import Apply, Branch, Experiment, RefusedExperiment, Repro, Tried
-from tests.edits.edits import (
-    Comment,
-    ConfChoice,
-    ConfOrder,
-    ConfValue,
-    Edit,
-    Erased,
-    ErasedFile,
-    Overridden,
-    TypedAbsence,
-    TypedChoice,
-    TypedEntry,
-    TypedOrder,
-    TypedValue,
-)
+from tests.edits.conf_edits import Comment, ConfChoice, ConfOrder, ConfValue
+from tests.edits.edits import Edit
+from tests.edits.override_edits import Erased, ErasedFile, Overridden
 from tests.edits.run import Fault, Run
+from tests.edits.typed_edits import TypedAbsence, TypedChoice, TypedEntry, TypedOrder, TypedValue
 
 SHORTEST, LONGEST = 3, 8  # edits; commands in between are not counted
 REPRO = 0.4  # share of the edits after which somebody types `dvc repro`
