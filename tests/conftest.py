@@ -1,6 +1,8 @@
 import copy
 import functools
+import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +21,23 @@ from tests.samples import CLASSES, CONF, EACH, SMALL_NETWORK, bars, write_idx_sp
 torch.set_num_threads(1)  # more threads fight with other processes, and give other weights
 
 Compose = Callable[..., Tree]
+
+UNTIL, FROM = "SLOW_TESTS_UNTIL", "SLOW_TESTS_FROM"  # set by .ci/run, whose time is limited: seconds since 1970, and which test begins
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the slow tests at another one for each commit, so that those for which no time is left differ from run to run."""
+    if FROM in os.environ and items:
+        first = int(os.environ[FROM]) % len(items)
+        items[:] = items[first:] + items[:first]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slow") and time.time() > float(os.environ.get(UNTIL, "inf")):
+        pytest.skip("no time is left for this slow test in this run")
+
+
 MakeConfig = Callable[..., Config]
 
 
