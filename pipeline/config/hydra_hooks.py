@@ -27,8 +27,8 @@ def looking(look: Look, wrap: Wrap) -> Iterator[None]:
     def instantiated(plugins: Plugins, hydra_context: Any, task_function: Any, config: DictConfig) -> Launcher:
         return wrap(instantiate(plugins, hydra_context, task_function, config), hydra_context.config_loader, config)
 
-    hydras.Callbacks, Plugins.instantiate_launcher = looked, instantiated  # type: ignore
+    hydras.Callbacks, Plugins.instantiate_launcher = looked, instantiated  # type: ignore[misc, assignment, method-assign]
     try:
         yield
     finally:
-        hydras.Callbacks, Plugins.instantiate_launcher = callbacks, instantiate  # type: ignore
+        hydras.Callbacks, Plugins.instantiate_launcher = callbacks, instantiate  # type: ignore[misc, method-assign]
