@@ -77,8 +77,9 @@ $(VENV)/installed-%: requirements.lock requirements-torch-%.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	touch $@
 
-# DVC tracks the folder of your photos; git can't hold it while it is empty.
+# DVC tracks the folder of your photos; git can't hold it while it is empty, and DVC warns of an empty one three times a run.
 data/own:
 	mkdir -p data/own
+	touch data/own/.keep
 
 .PHONY: help setup repro test test-slow mutants check smoke params ui bench lock docs clean moved

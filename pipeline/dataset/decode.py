@@ -94,17 +94,18 @@ def _require_size(image: Image.Image, how: Decode) -> None:
 
 
 def _decoded(data: bytes, image: Image.Image, channels: int, how: Decode, side: int | None) -> Decoded:
-    found = jpeg_pixels(data, image, channels, side, _orientation(image) == 1) if image.format in ("JPEG", "MPO") else None
+    found = jpeg_pixels(data, image, channels, side, orientation_of(image) == 1) if image.format in ("JPEG", "MPO") else None
     pixels, reduced = found or (pillow_pixels(data, image, channels, how), 1)
     width, height = image.size
-    orientation = _orientation(image)  # a PNG's may stand behind its pixels
+    orientation = orientation_of(image)  # a PNG's may stand behind its pixels
     if orientation > 4:
         width, height = height, width
-    upright = np.ascontiguousarray(_turned(pixels, orientation))
+    upright = np.ascontiguousarray(turned(pixels, orientation))
     return Decoded(upright, width, height, reduced, str(image.format), _frames(image))
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none or it is damaged."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged metadata, of every kind: the pixels are as good as without
@@ -112,7 +113,7 @@ def _orientation(image: Image.Image) -> int:
     return int(orientation) if orientation in range(1, 9) else 1
 
 
-def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Return (H, W, C) upright; EXIF 2.32, 4.6.5.1.5: the side where row 0 and column 0 of the stored picture belong."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)

@@ -1,7 +1,5 @@
 """reports/data.html: what a data set holds, what was refused and why, which pictures are twins. One file, nothing beside it."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,22 +8,16 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment
-from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.config.schema import Config
 from pipeline.dataset.choice import doubt
-from pipeline.dataset.decode import decode
-from pipeline.dataset.items import Item
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.dataset.names import first_of
 from pipeline.dataset.placement import Placement
-from pipeline.dataset.refused import Refused
-from pipeline.dataset.remains import remains
+from pipeline.dataset.thumbnails import strip, thumbnail, thumbnail_of_remains, uri
 
 IMBALANCE = 10  # largest class over smallest, from which on it is told
-THUMBNAIL = 96  # pixels, the longer side
-SAMPLES = 8  # images of a class and split
+SAMPLES = 6  # images of a class and split; three splits stand side by side
 MOST_CLASSES, MOST_REFUSED, MOST_PAIRS = 60, 200, 60  # shown; a page of thousands opens in no browser
 
 
@@ -118,15 +110,9 @@ def _samples(manifest: Manifest, prepared: Path) -> list[tuple[str, dict[str, st
     images = {split: np.load(prepared / f"{split}.npy", mmap_mode="r") for split in SPLITS}
     labels = {split: np.load(prepared / f"{split}_labels.npy") for split in SPLITS}
     return [
-        (name, {split: _strip(images[split][np.flatnonzero(labels[split] == label)[:SAMPLES]]) for split in SPLITS})
+        (name, {split: uri(strip(images[split][np.flatnonzero(labels[split] == label)[:SAMPLES]])) for split in SPLITS})
         for label, name in enumerate(manifest.classes[:MOST_CLASSES])
     ]
-
-
-def _strip(images: NDArray[np.uint8]) -> str:
-    """Return (n, H, W, C) side by side, with a white line between."""
-    framed = np.pad(images, ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=255)
-    return uri(Image.fromarray(np.concatenate(list(framed), axis=1).squeeze()))
 
 
 def _sizes(placement: Placement) -> list[tuple[str, int, int]]:
@@ -139,15 +125,8 @@ def _sizes(placement: Placement) -> list[tuple[str, int, int]]:
 
 def _refused(placement: Placement, i: int) -> Shown:
     item = placement.items[i]
-    return Shown(_remains(item), [item.path, placement.reason(i)])
-
-
-def _remains(item: Item) -> str | None:
-    try:
-        rest = None if isinstance(item.content, np.ndarray) else remains(item.content.read_bytes(), THUMBNAIL)
-    except Refused:
-        return None
-    return uri(rest) if rest else None
+    rest = thumbnail_of_remains(item)
+    return Shown(uri(rest) if rest else None, [item.path, placement.reason(i)])
 
 
 def _both(placement: Placement, pair: np.void, cfg: Config) -> tuple[str, list[Shown]]:
@@ -158,22 +137,5 @@ def _both(placement: Placement, pair: np.void, cfg: Config) -> tuple[str, list[S
 def _one(placement: Placement, i: int, cfg: Config) -> Shown:
     item = placement.items[i]
     place = placement.drawn_name(i) + (", left out" if placement.status(i) == "left out" else "")
-    return Shown(_thumbnail(item, cfg), [item.path, f"{item.label} · {place}"])
-
-
-def _thumbnail(item: Item, cfg: Config) -> str | None:
-    if isinstance(item.content, np.ndarray):
-        return uri(Image.fromarray(item.content))
-    try:
-        picture = Image.fromarray(decode(item.content.read_bytes(), cfg.dataset.channels, cfg.decode, THUMBNAIL).pixels.squeeze())
-    except Refused:  # it has gone since
-        return None
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return uri(picture)
-
-
-def uri(picture: Image.Image) -> str:
-    """Return a picture as a data URI."""
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    picture = thumbnail(item, cfg.dataset.channels, cfg.decode)
+    return Shown(uri(picture) if picture else None, [item.path, f"{item.label} · {place}"])

@@ -111,7 +111,7 @@ def test_the_strips_show_the_stored_pixels(top: Path, page: str) -> None:
     assert uri
     strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri[1]))))
     images, labels = np.load(top / "prepared" / "train.npy"), np.load(top / "prepared" / "train_labels.npy")
-    np.testing.assert_array_equal(strip[:, :16], images[labels == 0][0])
+    np.testing.assert_array_equal(strip[::6, :96:6], images[labels == 0][0])  # of 16 pixels, sixfold
 
 
 def test_equal_data_makes_an_equal_page(top: Path, cfg: Config, page: str, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Thumbnails have the proportions of their photos, whatever a decoder has made of these on the way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config.schema import Decode
+from pipeline.dataset.items import ALL, File, Item
+from pipeline.dataset.square import scaled
+from pipeline.dataset.thumbnails import SIDE, strip, thumbnail, thumbnail_of_remains
+from tests.conftest import MakeConfig
+from tests.samples import encoded
+
+
+@pytest.fixture
+def how(config: MakeConfig) -> Decode:
+    return config("dataset=folder").decode
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """A photo whose red says how far to the right, and whose green how far down a pixel lies."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([255 * x / width, 255 * y / height, 0 * x], axis=-1).astype(np.uint8))
+
+
+def item(folder: Path, data: bytes) -> Item:
+    (folder / "photo").write_bytes(data)
+    return Item("photo", "cat", ALL, File(folder, "photo"))
+
+
+SIZES = [(403, 301), (301, 403), (777, 1545), (1545, 777), (200, 20), (20, 200), (96, 96)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_thumbnail_has_the_proportions_and_the_pixels_of_the_whole_photo(
+    kind: str, width: int, height: int, how: Decode, tmp_path: Path
+) -> None:
+    photo = gradient(width, height)
+    small = thumbnail(item(tmp_path, encoded(photo, kind, quality=100)), 3, how)
+    assert small
+    expected = tuple(max(1, round(side * SIDE / max(width, height))) for side in (width, height))
+    assert small.size == expected
+    whole = scaled(np.asarray(photo), *expected[::-1], (height, width)).astype(int)
+    assert abs(np.asarray(small).astype(int) - whole).max() <= 4  # gray levels
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (2000, 3)])
+def test_what_is_left_of_a_photo_has_its_proportions_too(width: int, height: int, tmp_path: Path) -> None:
+    cut = encoded(gradient(width, height), "JPEG", quality=100)[:-60]
+    rest = thumbnail_of_remains(item(tmp_path, cut))
+    assert rest
+    assert rest.size == tuple(max(1, round(side * SIDE / max(width, height))) for side in (width, height))
+
+
+def test_what_is_left_of_a_photo_that_was_taken_upright_stands_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    rest = thumbnail_of_remains(item(tmp_path, encoded(gradient(400, 300), "JPEG", exif=exif)[:-60]))
+    assert rest
+    assert rest.size == (72, 96)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((8, 8), (96, 96)), ((8, 8, 3), (96, 96)), ((28, 14, 1), (42, 84)), ((60, 40), (40, 60))])
+def test_packed_pixels_are_enlarged_by_a_whole_number(shape: tuple[int, ...], size: tuple[int, int], how: Decode) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    small = thumbnail(Item("file#0", "cat", ALL, pixels), 1, how)
+    assert small
+    assert small.size == size
+    factor = size[0] // shape[1]
+    np.testing.assert_array_equal(np.asarray(small)[::factor, ::factor], pixels.squeeze())
+
+
+@pytest.mark.parametrize(("side", "drawn"), [(8, 96), (28, 84), (64, 64), (224, 96)])
+def test_a_strip_is_of_squares(side: int, drawn: int) -> None:
+    images = np.zeros((3, side, side, 3), np.uint8)
+    assert strip(images).size == (3 * drawn + 2 * 4, drawn)
