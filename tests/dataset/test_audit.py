@@ -70,6 +70,15 @@ def test_one_pattern_in_two_colours_is_no_twin(pictures: NDArray[np.uint8]) -> N
     assert {image: twin for image, twin in enumerate(nearest.tolist()) if twin != NONE} == {1: 301, 301: 1}
 
 
+def test_a_twin_is_found_behind_three_others_whose_coarse_picture_is_nearer() -> None:
+    generator = np.random.default_rng(0)
+    coarse = np.kron(generator.integers(60, 190, (4, 4)), np.ones((4, 4), int))
+    fine = [np.kron(np.ones((4, 4), int), generator.permutation([-30, 30] * 8).reshape(4, 4)) for _ in range(4)]
+    own, *others = (coarse + pattern for pattern in fine)
+    twin = own + generator.integers(-3, 4, own.shape)
+    assert twins_of(np.stack([own, *others, twin]).astype(np.uint8), [TRAIN] * 5) == {0: {4}, 4: {0}}
+
+
 @pytest.mark.parametrize(
     ("colour", "found"),
     [((128, 128, 128), (128, 128)), ((255, 0, 0), (85, 255)), ((0, 0, 255), (255, 107)), ((0, 255, 0), (44, 21))],

@@ -3,9 +3,10 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import chain, pairwise
+from itertools import chain, combinations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -146,6 +147,20 @@ def test_another_epoch_brings_other_pictures_and_another_order(prepared: Path) -
     assert not torch.equal(first[0], second[0])  # the same samples, augmented anew
 
 
+def test_images_for_a_look_are_taken_from_the_whole_split_as_they_are_stored(prepared: Path) -> None:
+    stored = np.load(prepared / "train.npy")
+    last = len(stored) - 1
+    images = PackedImages(prepared, "train", Augment(SHIFT, 0))
+    np.testing.assert_array_equal(images.spread(3), stored[[0, round(last / 2), last]])
+    np.testing.assert_array_equal(images.spread(1000), stored)
+
+
+def test_opencv_leaves_the_cores_to_torch(prepared: Path) -> None:
+    cv2.setNumThreads(4)
+    loader(PackedImages(prepared, "train"), 4)
+    assert cv2.getNumThreads() == 1
+
+
 def test_augmenting_changes_no_stored_image(prepared: Path) -> None:
     before = (prepared / "train.npy").read_bytes()
     epochs(prepared, 0)
@@ -166,7 +181,7 @@ def test_the_order_is_a_permutation_that_differs_per_epoch_and_seed() -> None:
     orders = [order(0), order(1), order(2), order(0, seed=4)]
     assert all(sorted(chain(*found)) == list(range(50)) for found in orders)
     assert all([len(batch) for batch in found] == [8] * 6 + [2] for found in orders)
-    assert all(first != second for first, second in pairwise([*orders, orders[0]]))
+    assert all(first != second for first, second in combinations(orders, 2))
 
 
 def test_the_order_of_an_epoch_does_not_depend_on_what_was_asked_before() -> None:

@@ -174,6 +174,18 @@ def test_the_last_third_of_an_unshuffled_list_is_no_validation_split(raw: Path, 
         resize_into(tmp_path / "prepared", config("dataset=csv", "resize.size=8", "resize.max_refused=0.9"), tmp_path / "raw")
 
 
+def test_classes_are_sorted_whichever_of_them_comes_first(raw: Path, config: Callable[..., Config], tmp_path: Path) -> None:
+    photos = [f"{name}/{i:02}.png" for name in ("dog", "cat") for i in range(20)]
+    (tmp_path / "raw").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "raw" / name).symlink_to(raw / name)
+    (tmp_path / "raw" / "labels.csv").write_text("\n".join(["path,label", *(f"{photo},{photo[:3]}" for photo in photos)]))
+    manifest = resize_into(tmp_path / "prepared", config("dataset=csv", "resize.size=8", "resize.max_refused=0.9"), tmp_path / "raw")
+    assert manifest.classes == ["cat", "dog"]
+    first = next(row for row in table(tmp_path / "prepared") if row["split"] == "train")
+    assert (first["class"], np.load(tmp_path / "prepared" / "train_labels.npy")[0]) == ("dog", 1)
+
+
 def test_the_contact_sheet_shows_a_row_per_class(resized: Path) -> None:
     with Image.open(resized / "contact_sheet.png") as sheet:
         assert (sheet.mode, sheet.size) == ("RGB", (10 * 10 * 8, 2 * 10 * 8))  # 10 images of 8 + 2 pixels, 8-fold

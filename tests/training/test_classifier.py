@@ -109,6 +109,17 @@ def test_optimizer_and_schedule_are_those_that_were_given_and_hold_the_network(m
     assert optimizer.param_groups[0]["params"] == list(module.network.parameters())
 
 
+def test_a_step_follows_the_gradient_of_its_own_batch_alone(manifest: Manifest, training: Training) -> None:
+    batches = [batch(), batch()]
+    module = classifier(manifest, training)
+    one_after_the_other = copy.deepcopy(module.network)
+    for images in batches:
+        alone = classifier(manifest, training, one_after_the_other)
+        train_on(alone, [images], 1)
+    train_on(module, batches, 1)
+    torch.testing.assert_close(module.network.state_dict(), one_after_the_other.state_dict())
+
+
 def test_the_loss_limit_is_a_multiple_of_guessing(manifest: Manifest, training: Training) -> None:
     assert classifier(manifest, training).loss_limit == pytest.approx(10 * math.log(3))
 

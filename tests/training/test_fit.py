@@ -276,6 +276,12 @@ def test_a_network_sees_random_squares_in_training_and_the_middle_elsewhere(
         assert torch.equal(whole(images), seen(images[:, 1:7, 1:7]))
 
 
+def test_validation_images_are_seen_as_they_are_stored(cfg: Config, train: Train, manifest: Manifest, prepared: Path) -> None:
+    cfg.augmentation.transforms = {"negative": {"_target_": "albumentations.InvertImg", "p": 1.0}}
+    network, fitted = train(cfg)
+    assert fitted.best["validation/loss"] == pytest.approx(loss(network, manifest, prepared, "validation"), abs=1e-4)
+
+
 @pytest.mark.parametrize(("source", "is_measured"), [(None, True), ("elsewhere/bundle", False)])
 def test_only_a_network_without_weights_takes_first_values_from_the_images(
     source: str | None, is_measured: bool, cfg: Config, composed: Compose, train: Train, manifest: Manifest
