@@ -178,6 +178,12 @@ def test_a_training_that_never_works_is_refused(cfg: Config, manifest: Manifest,
         rate_test(cfg, network, manifest, prepared)
 
 
+def test_rates_rise_by_the_same_factor_with_every_step(cfg: Config, prepared: Path) -> None:
+    rates = curve_of(cfg, prepared).rates
+    assert (rates[0], rates[30], rates[-1]) == pytest.approx((1e-6, 1e-5, 10), rel=0.05)
+    assert rates[1:] / rates[:-1] == pytest.approx(rates[1] / rates[0])
+
+
 def test_a_batch_in_parts_is_one_step_with_the_mean_of_its_losses(cfg: Config, prepared: Path) -> None:
     cfg.model["layers"]["dropout"]["rate"] = 0.0
     whole = curve_of(cfg, prepared)
