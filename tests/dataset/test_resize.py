@@ -162,6 +162,15 @@ def test_packed_gray_images_have_the_channels_that_the_config_asks_for(
     assert images.std() > 40
 
 
+@pytest.mark.parametrize(("colour", "luma"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)])  # ITU-R 601
+def test_packed_colours_become_gray_by_how_bright_the_eye_sees_them(colour: tuple[int, int, int], luma: int, photos: Config) -> None:
+    packed = Item("", "cat", ALL, np.full((8, 8, 3), colour, np.uint8))
+    record, gray = prepare(packed, Loaded(), photos.decode, 1, 8, "stretch")
+    coloured, _ = prepare(packed, Loaded(), photos.decode, 3, 8, "stretch")
+    for pixels in (gray, record["signature"], coloured["signature"]):
+        np.testing.assert_array_equal(pixels, np.full_like(pixels, luma))
+
+
 def test_the_last_third_of_an_unshuffled_list_is_no_validation_split(raw: Path, config: Callable[..., Config], tmp_path: Path) -> None:
     """As a tutorial's Keras network has it: first all cats, then all dogs, `validation_split=0.3`, so it is judged on dogs alone."""
     photos = [f"{name}/{i:02}.png" for name in ("cat", "dog") for i in range(20)]
