@@ -38,6 +38,16 @@ def test_an_edit_in_conf_reaches_params_with_old_and_new(project: Copy) -> None:
     assert project.overrides == {}
 
 
+@pytest.mark.parametrize("name", ["params.yaml", "conf.lock"])
+def test_a_generated_file_is_written_in_one_step_so_that_a_reader_has_the_old_one_whole(name: str, project: Copy) -> None:
+    old = project.read(name)
+    project.value("conf/optimizer/adamw.yaml", "lr", 0.5)
+    with (project.root / name).open() as reader:
+        project.configure()
+        assert reader.read() == old
+    assert project.read(name) != old
+
+
 def test_a_changed_default_choice_reaches_params(project: Copy) -> None:
     project.default("model", "lenet")
     assert "params.yaml: model.name: cnn -> lenet" in project.configure()

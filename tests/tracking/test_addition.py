@@ -1,6 +1,8 @@
 """A run that is made from its bundle says of the training what the training itself would have said."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
 from pipeline.report import write_report
-from pipeline.tracking.addition import restore
-from pipeline.tracking.journal import Journal, Reader
+from pipeline.tracking.addition import restore, tracked_addition
+from pipeline.tracking.journal import Event, Journal, Reader
 from pipeline.tracking.run import Run
+from pipeline.tracking.store import Store
 from tests.tracking.conftest import MakeBundle
 
 
@@ -46,8 +49,63 @@ def test_a_run_says_of_which_views_its_test_accuracy_is(
     cfg.evaluate.views = views
     (reports := tmp_path / "reports").mkdir()
     write_report(bundle, prepared, reports, cfg.evaluate)
-    journal = Journal(home)
-    Run(journal).log_report(reports, 1)
-    journal.close()
-    [tags] = [event["values"] for event in Reader(journal.folder).new() if event["event"] == "tags"]
+    told = told_by(lambda run: run.log_report(reports, 7), home)
+    [tags] = [event["values"] for event in told if event["event"] == "tags"]
     assert tags == {"evaluated": "true", "views": views}
+    [figures] = [event for event in told if event["event"] == "metrics"]
+    test = json.loads((reports / "metrics.json").read_text())["test"]
+    assert figures["values"] == {"test/accuracy": test["accuracy"], "test/loss": test["loss"]}
+    assert figures["step"] == 7  # the epoch whose weights were kept
+
+
+def told_by(tell: Callable[[Run], None], home: Path) -> list[Event]:
+    journal = Journal(home)
+    tell(Run(journal))
+    journal.close()
+    return Reader(journal.folder).new()
+
+
+def test_of_the_kept_epoch_the_validation_figures_are_told_at_its_step(home: Path) -> None:
+    best = {"epoch": 3.0, "train/loss": 0.5, "validation/loss": 1.0, "validation/accuracy": 0.25}
+    [event] = told_by(lambda run: run.log_kept(best), home)
+    assert (event["values"], event["step"]) == ({"best/validation/loss": 1.0, "best/validation/accuracy": 0.25}, 3)
+
+
+def test_of_the_pictures_the_filters_are_left_to_those_of_all_epochs(home: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "pictures").mkdir()
+    for name in ("filters.png", "mistakes.png", "film.gif"):
+        (folder / name).write_bytes(b"picture")
+    told = told_by(lambda run: run.log_pictures(folder), home)
+    assert [(event["key"], event["step"]) for event in told if event["event"] == "image"] == [("pictures/mistakes", 0)]
+
+
+def test_only_what_is_told_meanwhile_is_for_a_run_that_lacks_a_tag(home: Path) -> None:
+    def tell(run: Run) -> None:
+        with run.lacking("evaluated"):
+            run.log_metrics({"test/loss": 0.5}, 1)
+        run.log_metrics({"test/loss": 0.25}, 2)
+
+    assert [event["unless"] for event in told_by(tell, home)] == ["evaluated", None]
+
+
+def test_why_a_training_failed_is_told_without_a_password(home: Path) -> None:
+    error, end = told_by(lambda run: run.fail("no answer of https://me:wombat@host/x"), home)
+    assert error["values"] == {"error": "no answer of https://***@host/x"}
+    assert end["status"] == "FAILED"
+
+
+def test_a_run_that_is_made_from_a_bundle_has_the_config_and_the_epochs_of_its_training(
+    cfg: Config, trained: MakeBundle, home: Path
+) -> None:
+    bundle = trained(1.0)
+    row = bundle.history[0]
+    bundle = dataclasses.replace(bundle, history=[row, row | {"epoch": 2.0, "validation/loss": 2.0}])
+    learnt_with = cfg.optimizer["lr"]
+    cfg.optimizer["lr"] = 17.0
+    with tracked_addition(cfg, bundle, home):
+        pass
+    store = Store(cfg.tracking, home)
+    [run] = store.client.search_runs([store.experiment])
+    assert run.data.params["optimizer.lr"] == str(learnt_with)
+    points = store.client.get_metric_history(run.info.run_id, "validation/loss")
+    assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 2.0)]

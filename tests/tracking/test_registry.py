@@ -1,11 +1,15 @@
 """The model registry: a bundle becomes a version once, and champion where it is better on the same data."""
 
 import dataclasses
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError, NetworkError
@@ -85,7 +89,15 @@ def test_a_figure_that_measures_something_else_never_beats_the_champion_s(change
 
 
 @pytest.mark.parametrize(
-    ("monitor", "better", "worse"), [("validation/loss", 0.1, 0.2), ("validation/accuracy", 0.9, 0.8), ("validation/loss", 0.1, 0.1)]
+    ("monitor", "better", "worse"),
+    [
+        ("validation/loss", 0.1, 0.2),
+        ("validation/accuracy", 0.9, 0.8),
+        ("validation/loss", 0.1, 0.1),
+        ("validation/loss", 9.5, 10.25),  # whose texts are in the other order
+        ("validation/loss", 2e-05, 0.1),
+        ("validation/accuracy", 1.0, 9e-05),
+    ],
 )
 def test_the_better_one_is_better_by_the_metric_that_selected_both(monitor: str, better: float, worse: float, cfg: Config) -> None:
     cfg.training.monitor = monitor
@@ -136,3 +148,21 @@ def test_the_registered_model_says_what_it_takes_and_gives_and_its_classes(
     probabilities = model.predict(images)
     assert probabilities.shape == (5, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_registering_leaves_the_process_without_a_store_of_its_own(store: Store, cfg: Config, trained: MakeBundle) -> None:
+    said(store, cfg, trained(1.0))
+    assert not mlflow.is_tracking_uri_set()
+
+
+def test_one_process_at_a_time_is_at_the_registry(store: Store, trained: MakeBundle, tmp_path: Path) -> None:
+    store.client.create_registered_model("mnist")
+    store.client.create_model_version("mnist", str(tmp_path))
+    with ThreadPoolExecutor(2) as pool:
+        with FileLock(store.lock("registry")):  # as another process has it
+            registering = pool.submit(register, store, trained(1.0), SAMPLE, may_lead=True)
+            crowning = pool.submit(crown, store, "1")
+            assert not wait_for([registering, crowning], 2, FIRST_COMPLETED).done
+        with pytest.raises(NetworkError, match="has not arrived in the MLflow store"):
+            registering.result(60)
+        assert crowning.result(60) == "mnist version 1 is the champion: no figures"
