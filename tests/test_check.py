@@ -14,6 +14,7 @@ from pipeline.training import speed as speed_module
 from pipeline.training.speed import AUGMENTED, Speed, estimate, measured
 from tests.conftest import MakeConfig
 from tests.project import ROOT, Project, Ran
+from tests.stage.conftest import work_of
 
 TICK = 0.01  # seconds between two looks at a clock
 
@@ -81,6 +82,19 @@ def test_other_prepared_images_say_nothing_and_the_config_may(cfg: Config, prepa
         IMAGES,
         f"note: no images are prepared for this config; {IMAGES:,} images are assumed\n",
     )
+
+
+def test_the_network_is_that_of_the_training_for_what_it_sees_without_its_frozen_layers(
+    cfg: Config, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prepared").symlink_to(prepared)
+    cfg.training.input, cfg.weights.freeze = 6, ["layers.conv"]
+    work_of("pipeline.command.check")(cfg, Places(tmp_path))
+    said = capsys.readouterr().out
+    assert re.search(r"^image +1×6×6 ", said, re.MULTILINE)
+    assert "299 parameters, 219 of them trained; " in said  # 80 in the convolution, 219 in the scores of 8×3×3 values
+    assert "an epoch of 12 images takes" in said
+    assert "note" not in said
 
 
 class Clock:

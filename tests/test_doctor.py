@@ -31,7 +31,7 @@ def test_a_half_written_list_of_writers_goes(root: Path, content: bytes) -> None
     assert not (root / WHO_READS_AND_WRITES).exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"stages: {a: [", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"stages: {a: [", b"- stages", b"\xff\xfe"])
 def test_a_half_written_dvc_lock_goes(root: Path, content: bytes) -> None:
     (root / WHAT_WAS_MADE).write_bytes(content)
     (told,) = mend(root)

@@ -14,7 +14,7 @@ from pipeline.analysis.rate_curve import SETTLED, TOO_HIGH, RateCurve, averaged,
 from pipeline.bundle import make_network
 from pipeline.command.find_rate import EXPERIMENT, advice, tell
 from pipeline.config.errors import DataError, DivergedError
-from pipeline.config.places import WORKSPACE
+from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.schema import Config
 from pipeline.dataset.fetch import fetch
 from pipeline.dataset.manifest import Manifest
@@ -24,6 +24,7 @@ from pipeline.tracking.tracked_runs import latest, listed, with_curves
 from pipeline.training.rate_test import HIGHEST, LOWEST, STEPS, rate_test
 from tests.conftest import MakeConfig
 from tests.project import ROOT, Project
+from tests.stage.conftest import work_of
 
 SMALL = ("resize.size=8", "training.threads=1")  # of the digits, which are 8x8
 
@@ -120,7 +121,8 @@ def test_the_test_ends_where_the_average_is_four_times_its_lowest_or_the_loss_is
 
 def test_the_advice_has_the_words_to_type() -> None:
     first, *rest = advice(valley()).splitlines()
-    assert first.startswith(f"{len(valley().losses)} steps, from 1e-06 to ")
+    ended = len(valley().losses)
+    assert first == f"{ended} steps, from 1e-06 to {RATES[ended - 1]:.2g}"
     assert [line.split()[0] for line in rest] == [f"optimizer.lr={rate:.2g}" for rate in valley().suggested.values()]
     assert [line.split("  ")[1] for line in rest] == ["falls fastest", "a tenth of the lowest's"]
 
@@ -189,6 +191,18 @@ def test_a_batch_in_parts_is_one_step_with_the_mean_of_its_losses(cfg: Config, p
     whole = curve_of(cfg, prepared)
     cfg.training.accumulate = 2
     assert curve_of(cfg, prepared).losses[:50] == pytest.approx(whole.losses[:50], rel=1e-3)
+
+
+def test_the_command_tries_the_network_of_the_training(
+    cfg: Config, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "home"))
+    cfg.tracking.uri = "http://127.0.0.1:9"  # a store that is away costs no time
+    cfg.seed, cfg.training.input = 3, 6
+    (live := tmp_path / "run").mkdir()
+    (live / "prepared").symlink_to(prepared)
+    work_of("pipeline.command.find_rate")(cfg, Places(live))
+    assert capsys.readouterr().out == f"{advice(curve_of(cfg, prepared))}\nthe loss over the rate: {live / 'rates.png'}\n"
 
 
 # Where it is kept

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.analysis.views import PLAIN, VIEWS
 from pipeline.command.predict import main
+from pipeline.command.predict import photos as photos_of
 from pipeline.config.errors import DataError
 from tests.samples import CLASSES
 from tests.test_prediction import photos
@@ -67,3 +69,20 @@ def test_top_limits_the_classes_of_a_line(
         with pytest.raises(SystemExit):
             said(monkeypatch, capsys, "--bundle", written_bundle, "--top", wrong, photos[0])
         assert f"--top: '{wrong}' is not a whole number from 1 on" in capsys.readouterr().err.replace("argument ", "")
+
+
+def test_photos_are_answered_in_the_order_of_the_command_and_hidden_ones_in_folders_are_not(tmp_path: Path) -> None:
+    for name in ("b.jpg", "folder/2.jpg", "folder/1.jpg", "folder/.hidden.jpg", "folder/.cache/1.jpg", ".named.jpg", "a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    given = [tmp_path / name for name in ("b.jpg", "folder", ".named.jpg", "a.jpg")]
+    found = [str(path.relative_to(tmp_path)) for path in photos_of(given)]
+    assert found == ["b.jpg", "folder/1.jpg", "folder/2.jpg", ".named.jpg", "a.jpg"]
+
+
+def test_views_change_the_probabilities(
+    written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_views = {views: said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", "--views", views, photos[0]) for views in VIEWS}
+    assert len({rows[1] for rows in by_views.values()}) == len(VIEWS)
+    assert said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", photos[0]) == by_views[PLAIN]

@@ -120,6 +120,15 @@ def test_a_try_computes_in_the_precision(cfg: Config, prepared: Path) -> None:
     assert precisions()[0] == "32-true"
 
 
+def test_the_network_that_is_tried_is_that_of_the_training(cfg: Config) -> None:
+    cfg.training.input, cfg.weights.freeze, cfg.seed = 6, ["layers.conv"], 3
+    network = network_of(cfg, 3)
+    assert sum(weight.numel() for weight in network.parameters() if weight.requires_grad) == 219  # the scores of 8×3×3 values
+    assert torch.equal(next(network.parameters()), next(network_of(cfg, 3).parameters()))
+    cfg.seed = 4
+    assert not torch.equal(next(network.parameters()), next(network_of(cfg, 3).parameters()))
+
+
 def test_a_setting_changes_a_copy(cfg: Config) -> None:
     assert with_values(cfg, {WORKERS: 9}).machine.workers == 9
     assert cfg.machine.workers != 9

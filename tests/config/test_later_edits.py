@@ -189,6 +189,17 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
     assert (told(project.root), project.overrides) == ([], {})
 
 
+def test_clearing_a_choice_clears_and_names_what_was_set_for_it(project: Copy) -> None:
+    lift(project, "optimizer.name", "sgd")
+    lift(project, "optimizer.momentum", 0.5)
+    lines = clear(project.root, ["optimizer"])
+    assert [line for line in lines if line.startswith("cleared")] == [
+        "cleared: optimizer=sgd",
+        "cleared: optimizer.momentum, which was set for that optimizer",
+    ]
+    assert project.overrides == {}
+
+
 def test_an_override_written_after_an_experiment_is_the_later_edit(project: Copy) -> None:
     project.experiment("seed=2", "evaluate.confidence=0.99", "model=lenet")
     project.write(LOCAL, HEAD + "defaults:\n  - override /model: mlp\nevaluate: {confidence: 0.9}\n")

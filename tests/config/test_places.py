@@ -51,6 +51,21 @@ def test_a_live_run_has_its_own_folders(workspace: Path) -> None:
     assert (workspace / "reports" / "pictures" / "filters.png").exists()
 
 
+def test_a_live_run_reads_what_it_made_itself_and_else_dvc_s_outs(workspace: Path) -> None:
+    live = workspace / "runs" / "one"
+    left(live / "bundle", "weights")
+    places = Places(live)
+    assert (places.source("bundle"), places.source("prepared")) == (live / "bundle", workspace / "data" / "prepared")
+    assert Places(None).source("bundle") == workspace / "bundle"
+
+
+def test_what_was_made_of_a_live_run_s_own_work_lies_beside_it(workspace: Path) -> None:
+    live = workspace / "runs" / "one"
+    assert Places(live).beside("reports", "bundle") == workspace / "reports"
+    left(live / "bundle", "weights")
+    assert Places(live).beside("reports", "bundle") == live / "reports"
+
+
 def test_a_link_in_a_target_is_removed_and_what_it_leads_to_stays(workspace: Path) -> None:
     left(workspace / "elsewhere", "photo.png")
     (workspace / "reports").mkdir()

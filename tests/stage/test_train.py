@@ -1,5 +1,7 @@
 """The train stage: which network it begins with, on which images, what it refuses, and what it tells."""
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from pipeline.bundle import Bundle, make_network
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
-from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.manifest import Manifest, made_from
 from pipeline.tracking.delivery import settle
 from pipeline.tracking.journal import Reader, waiting
 from pipeline.tracking.store import Store
@@ -48,15 +50,20 @@ def test_a_sweep_gets_the_figure_that_the_config_names(monitor: str, stage: Stag
 
 def test_images_of_other_settings_are_refused_before_anything_is_told(stage: Stage, cfg: Config, home: Path) -> None:
     cfg.resize.method = "crop"
-    with pytest.raises(DataError, match="prepare"):
+    with pytest.raises(DataError, match=r"resize\.method"):
         stage("train")
     assert waiting(home) == []
 
 
-def test_a_live_run_refuses_photos_that_have_changed_since(stage: Stage, cfg: Config, tmp_path: Path) -> None:
+def test_a_live_run_refuses_photos_that_have_changed_since(
+    stage: Stage, cfg: Config, live: Path, prepared: Path, manifest: Manifest, tmp_path: Path
+) -> None:
     (tmp_path / "photos").mkdir()
     cfg.dataset.sources.folder = str(tmp_path / "photos")
-    with pytest.raises(DataError, match="prepare"):
+    (live / "prepared").unlink()
+    shutil.copytree(prepared, live / "prepared")
+    dataclasses.replace(manifest, made_from=made_from(cfg)).write(live / "prepared")
+    with pytest.raises(DataError, match="the photos have changed since they were prepared: 0 added, 0 changed, 27 removed"):
         stage("train")
 
 
