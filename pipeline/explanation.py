@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from pipeline.analysis.activations import feature_maps, layer_names, rows
 from pipeline.analysis.figures.confusion import confusion_page
 from pipeline.analysis.figures.film import film_strip
+from pipeline.analysis.figures.first_layer import first_layer, moment
 from pipeline.analysis.figures.gallery import mistakes
 from pipeline.analysis.figures.maps import Answer, way_through
-from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic, frames, largest, moved
+from pipeline.analysis.filters import colour_limit, filter_mosaic, frames, largest, moved
 from pipeline.analysis.scores import Labels, confusion, surest_mistakes
 from pipeline.answers import Answers, answers, sources
 from pipeline.bundle import Bundle, Filters
@@ -26,8 +26,8 @@ def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Expla
 
     views: of the test images, as in the report, so that the confusion matrix is that of its accuracy."""
     if bundle.filters is not None:
-        kept = filter_mosaic(bundle.filters[bundle.best_epoch], colour_limit(bundle.filters[0]))
-        Image.fromarray(enlarged(kept, PIXELS)).save(pictures / "filters.png")
+        kept, limit = bundle.filters[bundle.best_epoch], colour_limit(bundle.filters[0])
+        first_layer(kept, limit, f"{moment(bundle.best_epoch)}, kept").save(pictures / "filters.png")
         _draw_film(pictures / "filters_over_time.png", bundle.network, bundle.filters, bundle.best_epoch, config.frames)
     classes = bundle.manifest.classes
     labels: Labels = np.load(prepared / "validation_labels.npy")

@@ -8,7 +8,8 @@ from PIL import Image
 from torch import nn
 
 from pipeline import explanation
-from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
+from pipeline.analysis.figures.first_layer import first_layer
+from pipeline.analysis.filters import colour_limit, filter_mosaic
 from pipeline.analysis.scores import surest_mistakes
 from pipeline.answers import answers
 from pipeline.bundle import Bundle
@@ -52,9 +53,9 @@ def test_equal_work_has_equal_pictures(pictures: Path, bundle: Bundle, prepared:
 
 def test_the_filters_are_those_of_the_kept_epoch_as_they_are_tracked(pictures: Path, bundle: Bundle) -> None:
     assert bundle.filters is not None
-    wanted = enlarged(filter_mosaic(bundle.filters[1], colour_limit(bundle.filters[0])), PIXELS)
+    wanted = first_layer(bundle.filters[1], colour_limit(bundle.filters[0]), "after epoch 1, kept")
     with Image.open(pictures / "filters.png") as picture:
-        np.testing.assert_array_equal(np.array(picture), wanted)
+        np.testing.assert_array_equal(np.array(picture), np.array(wanted))
 
 
 def test_the_film_marks_the_kept_epoch_and_one_scale_holds_all_weights(

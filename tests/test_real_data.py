@@ -120,7 +120,7 @@ def test_training_gives_the_same_bytes_without_the_test_images(tmp_path: Path) -
         return {path.name: path.read_bytes() for path in (project.root / "runs" / run / "bundle").iterdir()}
 
     with_test_images = bundle("with")
-    for name in ("test.npy", "test_labels.npy", "images.csv", "contact_sheet.png"):
+    for name in ("test.npy", "test_labels.npy", "images.csv"):
         (project.root / "data" / "prepared" / name).unlink()
     assert bundle("without") == with_test_images
 

@@ -12,7 +12,7 @@ WORKSPACE = Path(__file__).resolve().parents[2]  # in a queued experiment: DVC's
 
 # What crosses stages, and where DVC's out of it lies.
 OUTS = {"raw": "data/raw", "prepared": "data/prepared", "bundle": "bundle", "reports": "reports", "pictures": "reports/pictures"}
-PAGES = {"passport": "reports/data.html"}  # outs that are one file
+PAGES = {"passport": "reports/data.html", "contact_sheet": "reports/contact_sheet.png"}  # outs that are one file
 
 
 @dataclass(frozen=True)

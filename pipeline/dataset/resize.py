@@ -11,7 +11,6 @@ from pipeline.config.errors import DataError
 from pipeline.config.schema import Config, Resize
 from pipeline.dataset.audit import NONE
 from pipeline.dataset.chunks import Chunk, Settings, chunks, records_of
-from pipeline.dataset.contact_sheet import contact_sheet
 from pipeline.dataset.enough import require_images
 from pipeline.dataset.image_table import write_tables
 from pipeline.dataset.manifest import SPLITS, Manifest, made_from
@@ -23,7 +22,7 @@ from pipeline.dataset.readers import NO_CLASS, read
 
 
 def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) -> Manifest:
-    """Write the packed splits, images.csv, twins.csv, contact sheet and manifest; return the manifest.
+    """Write the packed splits, images.csv, twins.csv and manifest; return the manifest.
 
     page: the data's passport, an HTML file. scratch: where finished chunks outlive a kill.
     Raises DataError for a class of too few images, a class missing from a split, or too many files that can't be used."""
@@ -41,7 +40,6 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
     digest = hashlib.sha256("\0".join(classes).encode())
     for written in packs:
         digest.update(written.close())
-    contact_sheet(prepared, classes).save(prepared / "contact_sheet.png")
     mean, std = packs[0].statistics()
     manifest = Manifest(
         dataset=cfg.dataset.name,

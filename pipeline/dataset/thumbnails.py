@@ -45,15 +45,15 @@ def strip(images: NDArray[np.uint8]) -> Image.Image:
     return _picture(np.concatenate(framed, axis=1)[:, :-GAP])
 
 
-def fitted(pixels: NDArray[np.uint8], extent: Extent) -> NDArray[np.uint8]:
-    """Bring (H, W, C) to a longer side of SIDE pixels without changing its proportions; a smaller picture to the largest whole multiple.
+def fitted(pixels: NDArray[np.uint8], extent: Extent, longest: int = SIDE) -> NDArray[np.uint8]:
+    """Bring (H, W, C) to a longer side of `longest` pixels in its proportions; a smaller picture to the largest whole multiple.
 
     extent: height and width that the pixels stand for."""
     longer = max(extent)
-    if longer > SIDE:
-        height, width = (max(1, round(side * SIDE / longer)) for side in extent)
+    if longer > longest:
+        height, width = (max(1, round(side * longest / longer)) for side in extent)
         return scaled(pixels, height, width, extent)
-    factor = SIDE // max(pixels.shape[:2])
+    factor = longest // max(pixels.shape[:2])
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Stage 3: data/raw → data/prepared, packed images of one size in three splits, and reports/data.html."""
+"""Stage 3: data/raw → data/prepared, packed images of one size in three splits, and pages about them in reports/."""
 
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
@@ -7,12 +7,14 @@ from pipeline.config.schema import Config
 
 @entry
 def main(cfg: Config, places: Places) -> None:
-    """Decode, resize and split the images; write packed arrays, images.csv, a contact sheet, the manifest and the data's passport."""
+    """Decode, resize and split the images; write packed arrays, images.csv, the manifest, the data's passport and a contact sheet."""
+    from pipeline.analysis.figures.contact_sheet import contact_sheet
     from pipeline.dataset.choice import doubt
     from pipeline.dataset.resize import resize
 
     prepared, page = places.target("prepared"), places.page("passport")
     manifest = resize(cfg, places.source("raw"), prepared, page, places.home / "chunks")
+    contact_sheet(places.page("contact_sheet"), manifest, prepared)
     splits = ", ".join(f"{manifest.images(split):,} {split}" for split in manifest.counts)
     refused = f"; {manifest.refused} files refused, images.csv says why" if manifest.refused else ""
     left_out = f"; {manifest.left_out} left out as twins of images of a later split" if manifest.left_out else ""

@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.multimedia import compress_image_size
 from PIL import Image
 
-from pipeline.analysis.filters import PIXELS, colour_limit, enlarged, filter_mosaic
+from pipeline.analysis.figures.first_layer import first_layer, moment
+from pipeline.analysis.filters import colour_limit
 from pipeline.analysis.layer_table import layer_table
 from pipeline.config.errors import NetworkError
 from pipeline.model.rows import Summary
@@ -135,8 +136,7 @@ class Arrival:
         if event["step"] == 0:
             self.state.limit = colour_limit(weight)
         if event["step"] not in self.state.pictured:
-            picture = enlarged(filter_mosaic(weight, self.state.limit), PIXELS)
-            yield from self._picture(FILTERS, Image.fromarray(picture), event)
+            yield from self._picture(FILTERS, first_layer(weight, self.state.limit, moment(event["step"])), event)
 
     def _layers(self, event: Event) -> Iterator[Part]:
         from pipeline.analysis.figures.network import network_figure  # imports matplotlib, which nothing else here needs

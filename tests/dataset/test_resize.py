@@ -193,10 +193,3 @@ def test_classes_are_sorted_whichever_of_them_comes_first(raw: Path, config: Cal
     assert manifest.classes == ["cat", "dog"]
     first = next(row for row in table(tmp_path / "prepared") if row["split"] == "train")
     assert (first["class"], np.load(tmp_path / "prepared" / "train_labels.npy")[0]) == ("dog", 1)
-
-
-def test_the_contact_sheet_shows_a_row_per_class(resized: Path) -> None:
-    with Image.open(resized / "contact_sheet.png") as sheet:
-        assert (sheet.mode, sheet.size) == ("RGB", (10 * 10 * 8, 2 * 10 * 8))  # 10 images of 8 + 2 pixels, 8-fold
-        first = np.load(resized / "train.npy")[0]
-        assert sheet.getpixel((8, 8)) == tuple(first[0, 0].tolist())

@@ -4,7 +4,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from pipeline.analysis.figures import confusion, film, gallery, maps
+from pipeline.analysis.figures import confusion, contact_sheet, film, gallery, maps
 
 Saved = list[Figure]
 
@@ -13,7 +13,7 @@ Saved = list[Figure]
 def saved(monkeypatch: pytest.MonkeyPatch) -> Iterator[Saved]:
     """The figures that a test has drawn to a file, to be looked into."""
     figures: Saved = []
-    for module in (confusion, film, gallery, maps):
+    for module in (confusion, contact_sheet, film, gallery, maps):
         write = module.save
         monkeypatch.setattr(module, "save", lambda figure, path, write=write: (figures.append(figure), write(figure, path)))
     yield figures
