@@ -86,15 +86,6 @@ def test_a_missing_file_is_told_with_the_command(name: str, bundle_folder: Path)
         Bundle.read(bundle_folder)
 
 
-def test_a_bundle_is_read_without_pickle(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise AssertionError("unpickled")
-
-    for owner, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
-        monkeypatch.setattr(owner, name, refused)
-    Bundle.read(bundle_folder)
-
-
 class Payload:
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,20 +1,26 @@
 import dataclasses
+import itertools
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from pipeline import explanation
 from pipeline.analysis.figures.first_layer import first_layer
-from pipeline.analysis.filters import colour_limit, filter_mosaic
-from pipeline.analysis.scores import surest_mistakes
+from pipeline.analysis.figures.style import RIGHT
+from pipeline.analysis.filters import colour_limit
 from pipeline.answers import answers
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
 from pipeline.explanation import first_of_each_class, write_pictures
+from tests.drawn import Saved, drawn
+from tests.samples import CLASSES
 
 NAMES = [
     *("confusion.png", "feature_maps-1-top.png", "feature_maps-2-middle.png", "feature_maps-3-bottom.png"),
@@ -22,100 +28,118 @@ NAMES = [
 ]
 
 
+Pictures = tuple[Path, Saved]
+
+
 @pytest.fixture(scope="module")
-def pictures(written_bundle: Path, prepared: Path, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(written_bundle: Path, prepared: Path, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    """The folder of all pictures, and the figures that were drawn to it."""
     folder = tmp_path_factory.mktemp("pictures")
-    write_pictures(Bundle.read(written_bundle), prepared, folder, small_config.explain, "plain")
-    return folder
+    with drawn() as figures:
+        write_pictures(Bundle.read(written_bundle), prepared, folder, small_config.explain, "plain")
+    return folder, figures
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple]]:
-    """What is given to each figure, which is not drawn: name of the drawing -> its arguments."""
-    given: dict[str, list[tuple]] = {"way_through": [], "film_strip": [], "mistakes": [], "confusion_page": []}
-    for name, calls in given.items():
-        monkeypatch.setattr(explanation, name, lambda *arguments, calls=calls: calls.append(arguments))
-    return given
-
-
-def test_there_is_a_picture_for_each_question(pictures: Path) -> None:
-    assert sorted(path.name for path in pictures.iterdir()) == NAMES
+def test_there_is_a_picture_for_each_question(pictures: Pictures) -> None:
+    folder, _ = pictures
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
     for name in NAMES:
-        with Image.open(pictures / name) as picture:
+        with Image.open(folder / name) as picture:
             assert min(picture.size) >= 256, name
 
 
-def test_equal_work_has_equal_pictures(pictures: Path, bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+def test_equal_work_has_equal_pictures_and_leaves_the_network_as_it_was(
+    pictures: Pictures, bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
+) -> None:
+    before = {name: value.clone() for name, value in bundle.network.state_dict().items()}
     write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
-    for path in pictures.iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+    for name in NAMES:
+        assert (tmp_path / name).read_bytes() == (pictures[0] / name).read_bytes(), name
+    assert all(torch.equal(before[name], value) for name, value in bundle.network.state_dict().items())
+    assert not any(module._forward_hooks or module.training for module in bundle.network.modules())
 
 
-def test_the_filters_are_those_of_the_kept_epoch_as_they_are_tracked(pictures: Path, bundle: Bundle) -> None:
+def test_the_filters_are_those_of_the_kept_epoch_as_they_are_tracked(pictures: Pictures, bundle: Bundle) -> None:
     assert bundle.filters is not None
     wanted = first_layer(bundle.filters[1], colour_limit(bundle.filters[0]), "after epoch 1, kept")
-    with Image.open(pictures / "filters.png") as picture:
+    with Image.open(pictures[0] / "filters.png") as picture:
         np.testing.assert_array_equal(np.array(picture), np.array(wanted))
 
 
-def test_the_film_marks_the_kept_epoch_and_one_scale_holds_all_weights(
-    told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
-) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
-    [(_, title, _, mosaics, limit)] = told["film_strip"]
-    assert title.startswith("conv: 8 filters of 3×3")
-    assert [caption.split(":")[0] for caption, _ in mosaics] == ["before training", "epoch 1, kept", "epoch 2"]
+def test_the_film_marks_the_kept_epoch_and_one_scale_holds_all_weights(pictures: Pictures, bundle: Bundle) -> None:
+    _, saved = pictures
+    figure = saved["filters_over_time.png"]
+    assert figure.get_suptitle().startswith("conv: 8 filters of 3×3")
+    frames = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left").split(":")[0] for axes in frames] == ["before training", "epoch 1, kept", "epoch 2"]
     assert bundle.filters is not None
-    assert limit == np.abs(bundle.filters).max()
-    for (_, mosaic), weight in zip(mosaics, bundle.filters, strict=True):
-        np.testing.assert_array_equal(mosaic, filter_mosaic(weight, limit))
+    limit = np.abs(bundle.filters).max()
+    for axes, weight in zip(frames, bundle.filters, strict=True):
+        [picture] = axes.images
+        assert picture.get_clim() == pytest.approx((-limit, limit))
+        for tile, (top, left) in zip(weight, itertools.product((1, 5, 9), repeat=2), strict=False):  # three a row, a pixel between
+            np.testing.assert_allclose(picture.get_array()[top : top + 3, left : left + 3], tile[0], atol=1e-6)
 
 
-def test_validation_images_are_followed_through_the_layers(
-    told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
-) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
+def panels(figure: Figure) -> dict[str, Axes]:
+    return {axes.get_title(loc="left").strip(): axes for axes in figure.axes}
+
+
+def test_validation_images_are_followed_through_the_layers(pictures: Pictures, bundle: Bundle, prepared: Path) -> None:
+    _, saved = pictures
     images = np.load(prepared / "validation.npy")
-    given = answers(bundle, prepared, "validation", 100, "plain")
-    assert len(told["way_through"]) == 3
-    for (_, title, image, [row], answer), index in zip(told["way_through"], (0, 3, 6), strict=True):
-        np.testing.assert_array_equal(image, images[index])
-        example = given.example(index)
-        assert (answer.actual, answer.predicted) == (example.actual, example.predicted)
-        assert f"{example.actual} ({example.source}): said {example.predicted}" in title
-        assert [layer.name for layer in row] == ["conv", "relu", "pool"]
-        assert list(answer.probabilities) == bundle.manifest.classes
-        np.testing.assert_allclose(list(answer.probabilities.values()), given.probabilities[index], atol=1e-6)
+    for number, (name, index) in enumerate(zip(CLASSES, (0, 3, 6), strict=True), start=1):  # three images a class
+        figure = saved[f"feature_maps-{number}-{name}.png"]
+        shown = panels(figure)
+        assert list(shown)[:-1] == ["the image", "conv: convolution 3×3", "relu: ReLU", "pool: max pooling", "probabilities"]
+        np.testing.assert_array_equal(shown["the image"].images[0].get_array(), images[index].squeeze())
         with torch.no_grad():
-            pixels = torch.from_numpy(images[index])[None].permute(0, 3, 1, 2) / 255
-            convolved = bundle.network.get_submodule("layers.conv")((pixels - bundle.manifest.mean[0]) / bundle.manifest.std[0])
-        np.testing.assert_allclose(row[0].maps, convolved[0].numpy(), atol=1e-5)
+            pixels = (torch.from_numpy(images[index])[None].permute(0, 3, 1, 2) / 255 - bundle.manifest.mean[0]) / bundle.manifest.std[0]
+            maps = bundle.network.get_submodule("layers.conv")(pixels)[0]
+            probabilities = bundle.network(pixels)[0].softmax(dim=0)
+        np.testing.assert_allclose([drawn.get_array() for drawn in shown["conv: convolution 3×3"].images], maps, atol=1e-5)
+        assert [label.get_text() for label in shown["probabilities"].get_yticklabels()] == CLASSES
+        bars = shown["probabilities"].patches
+        assert [bar.get_width() for bar in bars] == pytest.approx(probabilities.tolist(), abs=1e-5)
+        assert to_hex(bars[number - 1].get_facecolor()) == RIGHT
+        said = CLASSES[int(probabilities.argmax())]
+        assert figure.get_suptitle() == f"{name} (validation-images-idx3-ubyte.gz#{index}): said {said} with {probabilities.max():.2f}"
 
 
-def test_of_many_classes_the_most_probable_are_shown_first(
-    told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
-) -> None:
+def test_of_many_classes_the_most_probable_are_shown_first(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
     cfg.explain.bars, cfg.explain.images = 2, 1
-    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
-    [(*_, answer)] = told["way_through"]
+    with drawn() as saved:
+        write_pictures(dataclasses.replace(bundle, filters=None), prepared, tmp_path, cfg.explain, "plain")
+    shown = panels(saved["feature_maps-1-top.png"])["probabilities"]
     row = answers(bundle, prepared, "validation", 100, "plain").probabilities[0]
-    np.testing.assert_allclose(list(answer.probabilities.values()), np.sort(row)[:0:-1], atol=1e-6)
-    assert next(iter(answer.probabilities)) == answer.predicted
+    assert [label.get_text() for label in shown.get_yticklabels()] == [CLASSES[i] for i in np.argsort(-row)[:2]]
+    assert [bar.get_width() for bar in shown.patches] == pytest.approx(np.sort(row)[:0:-1].tolist(), abs=1e-5)
 
 
-def test_mistakes_and_confusion_are_those_on_the_test_images(
-    told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
-) -> None:
-    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
-    given = answers(bundle, prepared, "test", 100, "plain")
-    [(_, title, examples)] = told["mistakes"]
-    wanted = surest_mistakes(given.labels, given.probabilities, 12)
-    assert [example.source for example in examples] == [given.sources[i] for i in wanted]
-    assert title.startswith(f"{len(wanted)} of 6 test images mistaken")
-    [(_, title, table, classes)] = told["confusion_page"]
-    assert classes == bundle.manifest.classes
-    assert table.sum() == 6
-    assert title == f"{table.trace()} of 6 test images right"
+def test_mistakes_and_confusion_are_those_on_the_test_images(pictures: Pictures, bundle: Bundle, prepared: Path) -> None:
+    _, saved = pictures
+    images, labels = (np.load(prepared / f"test{end}.npy") for end in ("", "_labels"))
+    with torch.no_grad():
+        sure, said = bundle.predictor()(torch.from_numpy(images)).max(dim=1)
+    pairs = list(zip(said.tolist(), labels.tolist(), strict=True))
+    wrong = [i for i, (found, actual) in enumerate(pairs) if found != actual]
+    assert 2 <= len(wrong) < 6  # so that there is an order, and something right
+
+    figure = saved["mistakes.png"]
+    assert figure.get_suptitle() == f"{len(wrong)} of 6 test images mistaken, the surest first"
+    surest_first = sorted(wrong, key=lambda i: -sure[i].item())
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.texts[0].get_text() for axes in shown] == [f"test-images-idx3-ubyte.gz#{i}" for i in surest_first]
+    assert [axes.get_title() for axes in shown] == [f"{CLASSES[labels[i]]}\nsaid {CLASSES[said[i]]}, {sure[i]:.2f}" for i in surest_first]
+    for axes, i in zip(shown, surest_first, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), images[i].squeeze())
+
+    figure = saved["confusion.png"]
+    assert figure.get_suptitle() == f"{6 - len(wrong)} of 6 test images right"
+    assert {text.get_position(): text.get_text() for text in figure.axes[0].texts} == {
+        place: str(count) for place, count in Counter(pairs).items()
+    }
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == CLASSES
 
 
 class Flat(nn.Module):
@@ -135,20 +159,10 @@ def test_a_network_without_convolutions_has_all_but_the_filters(bundle: Bundle, 
     assert sorted(path.name for path in folder.iterdir()) == [name for name in NAMES if not name.startswith("filters")]
 
 
-def test_drawing_leaves_the_network_as_it_was(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
-    before = {name: value.clone() for name, value in bundle.network.state_dict().items()}
-    cfg.explain.images = 1
-    write_pictures(bundle, prepared, tmp_path, cfg.explain, "plain")
-    assert all(torch.equal(before[name], value) for name, value in bundle.network.state_dict().items())
-    assert not any(module._forward_hooks or module.training for module in bundle.network.modules())
-
-
-def test_a_class_name_becomes_a_file_name(
-    told: dict[str, list[tuple]], bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path
-) -> None:
+def test_a_class_name_becomes_a_file_name(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
     manifest = dataclasses.replace(bundle.manifest, classes=["T-shirt/top", "Straße 1", "../x"])
-    write_pictures(dataclasses.replace(bundle, manifest=manifest), prepared, tmp_path, cfg.explain, "plain")
-    assert [path.relative_to(tmp_path).as_posix() for path, *_ in told["way_through"]] == [
+    write_pictures(dataclasses.replace(bundle, manifest=manifest, filters=None), prepared, tmp_path, cfg.explain, "plain")
+    assert sorted(path.name for path in tmp_path.glob("feature_maps*")) == [
         *("feature_maps-1-T-shirt_top.png", "feature_maps-2-Stra_e_1.png", "feature_maps-3-_x.png")
     ]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.answers import predicted
 from pipeline.bundle import Bundle
@@ -21,11 +22,15 @@ def reports(written_bundle: Path, prepared: Path, small_config: Config, tmp_path
     return folder
 
 
+Given = tuple[list[int], list[int], list[float]]
+
+
 @pytest.fixture
-def answers(bundle: Bundle, prepared: Path) -> tuple[list[int], list[int]]:
-    """Actual and predicted labels of the test images."""
-    probabilities = predicted(bundle, np.load(prepared / "test.npy"), 100, "plain")
-    return np.load(prepared / "test_labels.npy").tolist(), probabilities.argmax(axis=1).tolist()
+def answers(bundle: Bundle, prepared: Path) -> Given:
+    """Actual and predicted labels of the test images, and the probabilities of the latter."""
+    with torch.no_grad():
+        probabilities, said = bundle.predictor()(torch.from_numpy(np.load(prepared / "test.npy"))).max(dim=1)
+    return np.load(prepared / "test_labels.npy").tolist(), said.tolist(), probabilities.tolist()
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -39,9 +44,9 @@ def test_the_report_is_six_files(reports: Path) -> None:
     ]
 
 
-def test_metrics_hold_the_score_of_each_split(reports: Path, answers: tuple[list[int], list[int]], bundle: Bundle) -> None:
+def test_metrics_hold_the_score_of_each_split(reports: Path, answers: Given, bundle: Bundle) -> None:
     metrics = json.loads((reports / "metrics.json").read_text())
-    actual, said = answers
+    actual, said, _ = answers
     assert metrics["test"]["accuracy"] == pytest.approx(np.mean(np.equal(actual, said)), abs=1e-6)
     assert {split: metrics[split]["images"] for split in ("train", "validation", "test")} == {"train": 12, "validation": 9, "test": 6}
     assert metrics["model"] == {"parameters": bundle.parameters, "best_epoch": 1}
@@ -65,17 +70,17 @@ def test_training_images_are_seen_as_they_are_whatever_the_views(bundle: Bundle,
     assert seen["validation"].loss != plain["validation"].loss
 
 
-def test_the_tables_tell_of_the_test_images(reports: Path, answers: tuple[list[int], list[int]]) -> None:
-    actual, said = ([CLASSES[label] for label in labels] for labels in answers)
+def test_the_tables_tell_of_the_test_images(reports: Path, answers: Given) -> None:
+    actual, said = ([CLASSES[label] for label in labels] for labels in answers[:2])
     assert [(row["actual"], row["predicted"]) for row in rows(reports / "confusion.csv")] == list(zip(actual, said, strict=True))
     predictions = rows(reports / "predictions.csv")
     assert [row["predicted"] for row in predictions] == said
     assert [row["path"] for row in predictions] == [f"test-images-idx3-ubyte.gz#{i}" for i in range(6)]
-    assert all(1 / 3 <= float(row["probability"]) <= 1 for row in predictions)
+    assert [float(row["probability"]) for row in predictions] == pytest.approx(answers[2], abs=1e-4)
 
 
-def test_recall_and_precision_are_those_by_hand(reports: Path, answers: tuple[list[int], list[int]]) -> None:
-    actual, said = answers
+def test_recall_and_precision_are_those_by_hand(reports: Path, answers: Given) -> None:
+    actual, said, _ = answers
     right = Counter(a for a, s in zip(actual, said, strict=True) if a == s)
     for label, row in enumerate(rows(reports / "classes.csv")):
         assert (row["class"], row["images"], row["right"]) == (CLASSES[label], "2", str(right[label]))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from pipeline.training.trial import Trial, cores, precisions, with_values
 from tests.conftest import MakeConfig
 from tests.project import Project, cloned, environment
 
+SECONDS = 0.1  # of a try
 SHORT = ("--seconds", "0.05", "--rounds", "1")
 TUNE = ("python", "-m", "pipeline.command.tune")
 
@@ -102,10 +104,15 @@ def test_a_try_trains_the_network_in_the_layout_and_tells_its_rate(
     config: MakeConfig, cfg: Config, prepared: Path, workers: int, layout: str
 ) -> None:
     cfg.model = config("model=resnet20").model
-    trial = Trial(cfg, prepared, network_of(cfg, 3))
-    before = {name: value.clone() for name, value in trial.network.state_dict().items()}
-    assert 10 < trial.rate({WORKERS: workers, "training.layout": layout, "training.threads": 1}, 0.05) < 1e6
-    assert any(not torch.equal(value, before[name]) for name, value in trial.network.state_dict().items())
+    trial, seen = Trial(cfg, prepared, network_of(cfg, 3)), []
+    trial.network.register_forward_hook(lambda _network, given, _scores: seen.append(len(given[0])))
+    before = {name: value.clone() for name, value in trial.network.named_parameters()}
+    start = perf_counter()
+    rate = trial.rate({WORKERS: workers, "training.layout": layout, "training.threads": 1}, SECONDS)
+    elapsed = perf_counter() - start
+    timed = sum(seen[1 + 2 * workers :])  # the first batches, and what the workers made before, are not
+    assert timed / elapsed <= rate <= timed / SECONDS
+    assert [name for name, value in trial.network.named_parameters() if torch.equal(value, before[name])] == []
     filters = next(weight for weight in trial.network.parameters() if weight.dim() == 4 and weight.shape[1] > 1)
     assert filters.is_contiguous(memory_format=torch.channels_last) == (layout == "channels_last")
 

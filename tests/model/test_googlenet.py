@@ -77,16 +77,19 @@ def test_local_response_norm_stands_around_the_first_two_convolutions_of_the_pap
     assert norms == ["norm1", "norm2"]
     network = on_meta(composed, "googlenet_bn", 224)
     assert not [layer for layer in network.modules() if isinstance(layer, LocalResponseNorm)]
-    assert all(layer.bias is None for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.bias for layer in convolutions] == (9 * 6 + 3 + 2) * [None]  # in modules, before them, in auxiliary heads
 
 
 @pytest.mark.parametrize(("third_branch", "kernels"), [("5x5", [5]), ("3x3", [3]), ("two_3x3", [3, 3])])
 def test_the_third_branch_has_the_filters_that_are_asked_for(third_branch: str, kernels: list[int], composed: Compose) -> None:
     network = on_meta(composed, "googlenet", 224, third_branch=third_branch)
-    for module in network.modules():
-        if isinstance(module, Inception):
-            found = [layer.kernel_size[0] for layer in module.branch3.modules() if isinstance(layer, nn.Conv2d)]
-            assert found == [1, *kernels]
+    found = [
+        [layer.kernel_size[0] for layer in module.branch3.modules() if isinstance(layer, nn.Conv2d)]
+        for module in network.modules()
+        if isinstance(module, Inception)
+    ]
+    assert found == 9 * [[1, *kernels]]
 
 
 @pytest.mark.parametrize("name", FULL)

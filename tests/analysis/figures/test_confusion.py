@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from pipeline.analysis.figures.confusion import confusion_matrix, confusion_page
-from tests.analysis.figures.conftest import Saved
+from tests.drawn import Saved
 
 
 def test_the_confusion_matrix_is_coloured_by_share_and_numbered_by_count() -> None:
@@ -23,7 +23,7 @@ def test_a_page_grows_with_its_classes_and_leaves_out_what_would_be_illegible(
     classes: int, numbers: int, saved: Saved, tmp_path: Path
 ) -> None:
     confusion_page(tmp_path / "page.png", "a title", np.eye(classes, dtype=np.int64), [f"class {i}" for i in range(classes)])
-    [figure] = saved
+    [figure] = saved.values()
     matrix = figure.axes[0]
     assert (len(matrix.texts), len(matrix.get_xticks()), len(matrix.get_yticks())) == (numbers, numbers, numbers)
     cell = matrix.get_window_extent().height / figure.dpi * 72 / classes  # points

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.analysis.figures.contact_sheet import contact_sheet
 from pipeline.dataset.manifest import Manifest
-from tests.analysis.figures.conftest import Saved
+from tests.drawn import Saved
 
 
 def prepare(folder: Path, manifest: Manifest, classes: list[str], shape: tuple[int, int, int], each: int = 2) -> Manifest:
@@ -25,7 +25,7 @@ def test_each_class_has_a_row_with_its_name_and_its_first_images(
 ) -> None:
     of = prepare(tmp_path, manifest, ["cat", "$5 dog", "日本語"], shape, each=12)
     contact_sheet(tmp_path / "sheet.png", of, tmp_path)
-    [figure] = saved
+    [figure] = saved.values()
     [axes] = figure.axes
     sheet = axes.images[0].get_array()
     cell = sheet.shape[0] // 3
@@ -39,7 +39,7 @@ def test_each_class_has_a_row_with_its_name_and_its_first_images(
 
 def test_a_class_of_few_images_leaves_the_rest_of_its_row_white(manifest: Manifest, saved: Saved, tmp_path: Path) -> None:
     contact_sheet(tmp_path / "sheet.png", prepare(tmp_path, manifest, ["cat", "dog"], (8, 8, 1)), tmp_path)
-    sheet = saved[0].axes[0].images[0].get_array()
+    sheet = saved["sheet.png"].axes[0].images[0].get_array()
     assert sheet.shape[1] == 10 * sheet.shape[0] // 2
     assert (sheet[:, sheet.shape[1] // 5 :] == 255).all()
     assert (sheet[:, : sheet.shape[1] // 5] < 255).any()
@@ -48,14 +48,14 @@ def test_a_class_of_few_images_leaves_the_rest_of_its_row_white(manifest: Manife
 def test_of_a_thousand_classes_sixty_are_shown_and_the_title_says_so(manifest: Manifest, saved: Saved, tmp_path: Path) -> None:
     of = prepare(tmp_path, manifest, [f"class {i}" for i in range(1000)], (8, 8, 1), each=1)
     contact_sheet(tmp_path / "sheet.png", of, tmp_path)
-    assert "the first 60 of 1,000 classes" in saved[0].get_suptitle()
-    assert len(saved[0].axes[0].get_yticks()) == 60
+    assert "the first 60 of 1,000 classes" in saved["sheet.png"].get_suptitle()
+    assert len(saved["sheet.png"].axes[0].get_yticks()) == 60
 
 
 def test_the_longest_name_leaves_the_images_their_size(manifest: Manifest, saved: Saved, tmp_path: Path) -> None:
     for name in ("cat", "W" * 200):
         contact_sheet(tmp_path / f"{name[0]}.png", prepare(tmp_path, manifest, [name, "dog"], (32, 32, 3)), tmp_path)
-    short, long = (figure.axes[0].get_window_extent().width / figure.dpi for figure in saved)
+    short, long = (figure.axes[0].get_window_extent().width / figure.dpi for figure in saved.values())
     assert long > 0.8 * 7.5  # inches of ten images
     with Image.open(tmp_path / "W.png") as picture:
         assert (np.asarray(picture.convert("L"))[:, :4] == 255).all()  # the name is whole

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.analysis.figures.gallery import Example, gallery, mistakes, shortened
 from pipeline.analysis.figures.style import WRONG
-from tests.analysis.figures.conftest import Saved
+from tests.drawn import Saved
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
 MISTAKE = Example(NOISE, "cats/1.jpg", "cat", "dog", 0.9)
@@ -28,7 +28,7 @@ def test_the_gallery_says_what_an_image_is_and_mistakes_in_red() -> None:
 def test_mistakes_are_shown_in_their_order_with_their_files(count: int, cells: int, saved: Saved, tmp_path: Path) -> None:
     examples = [Example(NOISE, f"cats/{i}.jpg", "cat", "dog", 0.9) for i in range(count)]
     mistakes(tmp_path / "mistakes.png", "a title", examples)
-    [figure] = saved
+    [figure] = saved.values()
     assert len(figure.axes) == cells
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == [f"cats/{i}.jpg" for i in range(count)]
     with Image.open(tmp_path / "mistakes.png") as picture:
@@ -37,7 +37,7 @@ def test_mistakes_are_shown_in_their_order_with_their_files(count: int, cells: i
 
 def test_a_picture_of_no_mistakes_says_so(saved: Saved, tmp_path: Path) -> None:
     mistakes(tmp_path / "mistakes.png", "a title", [])
-    [figure] = saved
+    [figure] = saved.values()
     assert [text.get_text() for text in figure.texts] == ["a title", "no mistakes"]
     with Image.open(tmp_path / "mistakes.png") as picture:
         assert min(picture.size) >= 256

@@ -9,7 +9,7 @@ from PIL import Image
 from pipeline.analysis.activations import Layer
 from pipeline.analysis.figures.maps import Answer, way_through
 from pipeline.analysis.figures.style import PALE, RIGHT, WRONG
-from tests.analysis.figures.conftest import Saved
+from tests.drawn import Saved
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -30,7 +30,7 @@ def draw(saved: Saved, folder: Path, image: np.ndarray, rows: list[list[Layer]])
     way_through(folder / "way.png", "a title", image, rows, ANSWER)
     with Image.open(folder / "way.png") as picture:
         assert min(picture.size) >= 256
-    [figure] = saved
+    [figure] = saved.values()
     return figure.axes
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
 from pipeline.analysis.activations import Layer
@@ -20,6 +19,7 @@ from pipeline.analysis.figures.style import drawable, page, save
 from pipeline.analysis.figures.tour_curves import Bars, Plot, bars, curves, scatter
 from pipeline.analysis.rate_curve import RateCurve
 from tests.analysis.figures.test_overview import HISTORY
+from tests.drawn import Saved
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
@@ -42,13 +42,9 @@ NAMES = {
 SCRIPTS = ["猫", "犬と猫", "고양이", "แมว", "🦔", "بطة"]
 
 
-@pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Every text of the figures that a test draws, as it was drawn."""
-    drawn: set[str] = set()
-    close = plt.close
-    monkeypatch.setattr(plt, "close", lambda figure: (drawn.update(text.get_text() for text in figure.findobj(Text)), close(figure)))
-    return drawn
+def texts(saved: Saved) -> set[str]:
+    """Return every text of the figures, as it was drawn."""
+    return {text.get_text() for figure in saved.values() for text in figure.findobj(Text)}
 
 
 def draw_classes(folder: Path, names: list[str]) -> None:
@@ -74,33 +70,34 @@ def draw_layers(folder: Path, name: str, other: str) -> None:
     scatter(folder / "scatter.png", name, other, name, {name: (1, 1000), other: (10, 10)})
 
 
-def test_names_of_classes_and_files_are_drawn_as_they_are_written(texts: set[str], tmp_path: Path) -> None:
+def test_names_of_classes_and_files_are_drawn_as_they_are_written(saved: Saved, tmp_path: Path) -> None:
     draw_classes(tmp_path, list(NAMES))
+    found = texts(saved)
     for drawn in NAMES.values():
-        assert drawn in texts  # at a tick
-        assert f"{drawn}\nsaid dog, 0.90" in texts  # above an example
-    assert "$5 bill/$5 bill.jpg" in texts
+        assert drawn in found  # at a tick
+        assert f"{drawn}\nsaid dog, 0.90" in found  # above an example
+    assert "$5 bill/$5 bill.jpg" in found
 
 
 @pytest.mark.parametrize(("name", "other"), [("$5", "$x^{2$"), ("猫", "\t\udcff")])
-def test_names_of_layers_and_titles_are_drawn_as_they_are_written(name: str, other: str, texts: set[str], tmp_path: Path) -> None:
+def test_names_of_layers_and_titles_are_drawn_as_they_are_written(name: str, other: str, saved: Saved, tmp_path: Path) -> None:
     draw_layers(tmp_path, name, other)
-    assert {drawable(name), drawable(other)} <= texts
+    assert {drawable(name), drawable(other)} <= texts(saved)
 
 
-def test_what_no_font_has_is_spelled_out_and_no_empty_box(texts: set[str], tmp_path: Path) -> None:
+def test_what_no_font_has_is_spelled_out_and_no_empty_box(saved: Saved, tmp_path: Path) -> None:
     draw_classes(tmp_path, SCRIPTS)  # a missing character is a warning, and in tests an error
-    assert {drawable(name) for name in SCRIPTS} <= texts
+    assert {drawable(name) for name in SCRIPTS} <= texts(saved)
     assert drawable("\U0010fffd!") == r"\U0010fffd!"  # in no font, as it is for private use
     assert drawable("été → 10⁻³ Ω") == "été → 10⁻³ Ω"
 
 
-def test_powers_of_ten_are_written_so(texts: set[str], tmp_path: Path) -> None:
+def test_powers_of_ten_are_written_so(saved: Saved, tmp_path: Path) -> None:
     rates = np.geomspace(1e-5, 1, 40)
     rate_figure(tmp_path / "rates.png", "$", RateCurve(rates, np.linspace(2, 1, 40)))
     scatter(tmp_path / "points.png", "t", "x", "y", {"one": (1, 1000), "other": (10, 1e6)})
-    assert {"10⁻⁵", "10⁻¹", "10³", "10⁶"} <= texts
-    assert not any("math" in text for text in texts)
+    assert {"10⁻⁵", "10⁻¹", "10³", "10⁶"} <= texts(saved)
+    assert not any("math" in text for text in texts(saved))
 
 
 def test_a_thousand_classes_are_drawn_within_seconds(tmp_path: Path) -> None:
@@ -112,5 +109,6 @@ def test_a_thousand_classes_are_drawn_within_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - start < 20  # some two seconds on a quiet machine
 
 
-def test_a_page_with_a_title_of_dollars_is_saved(tmp_path: Path) -> None:
+def test_a_page_with_a_title_of_dollars_is_saved(saved: Saved, tmp_path: Path) -> None:
     save(page(3, 2, "$5 on $x^{2"), tmp_path / "page.png")
+    assert saved["page.png"].get_suptitle() == "$5 on $x^{2"

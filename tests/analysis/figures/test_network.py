@@ -1,31 +1,18 @@
 """The figure of a network: every part with its shape and parameters, readable."""
 
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 import torch
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from pipeline.analysis.figures import network
 from pipeline.analysis.figures.network import network_figure
 from pipeline.model.summary import summarise
 from tests.conftest import Compose
+from tests.drawn import Saved
 from tests.model.measures import on_meta
-
-
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
-    """The figures that a test has drawn to a file, to be looked into."""
-    figures: list[Figure] = []
-    write = network.save
-    monkeypatch.setattr(network, "save", lambda figure, path: (figures.append(figure), write(figure, path)))
-    yield figures
-    assert plt.get_fignums() == []
 
 
 def drawn(composed: Compose, name: str, side: int, channels: int, folder: Path) -> Path:
@@ -37,22 +24,24 @@ def drawn(composed: Compose, name: str, side: int, channels: int, folder: Path) 
     return folder / "network.png"
 
 
-def test_lenet_is_drawn_layer_by_layer_with_shapes_and_parameters(composed: Compose, kept: list[Figure], tmp_path: Path) -> None:
+def test_lenet_is_drawn_layer_by_layer_with_shapes_and_parameters(composed: Compose, saved: Saved, tmp_path: Path) -> None:
     drawn(composed, "lenet", 32, 1, tmp_path)
-    words = [text.get_text() for text in kept[0].axes[0].texts]
+    [figure] = saved.values()
+    words = [text.get_text() for text in figure.axes[0].texts]
     assert words[::3] == ["1×32×32", "6×28×28", "6×14×14", "16×10×10", "16×5×5", "120", "100", "10"]
     assert [text.split("\n")[-1] for text in words[2::3] if "parameters" in text] == [
         f"{count} parameters" for count in ("156", "2,416", "48,120", "12,100", "1,010")
     ]
-    assert "63,802 parameters" in kept[0].get_suptitle()
+    assert "63,802 parameters" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize(("name", "side", "channels"), [("lenet", 32, 1), ("vgg16", 224, 3), ("resnet18", 32, 3), ("densenet121", 224, 3)])
 def test_no_label_covers_another_and_all_are_in_the_picture(
-    name: str, side: int, channels: int, composed: Compose, kept: list[Figure], tmp_path: Path
+    name: str, side: int, channels: int, composed: Compose, saved: Saved, tmp_path: Path
 ) -> None:
     with Image.open(drawn(composed, name, side, channels, tmp_path)) as picture:
         width, height = picture.size
-    boxes = [text.get_window_extent() for text in [*kept[0].axes[0].texts, kept[0]._suptitle] if text.get_text()]
+    [figure] = saved.values()
+    boxes = [text.get_window_extent() for text in [*figure.axes[0].texts, figure._suptitle] if text.get_text()]
     assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
     assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
