@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.config.above import Own, above
+from pipeline.config.atomic import replace
 from pipeline.config.checks.check import check
 from pipeline.config.checks.shortcuts import without_collecting
 from pipeline.config.composition import Tree, choices, compose, dump, leaves, read_yaml
@@ -18,7 +19,7 @@ from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
 from pipeline.config.later import Edits
 from pipeline.config.lifting import drop_forgotten, lift_choices, lift_values
-from pipeline.config.lock import Lock, accepted, overlooked, replace
+from pipeline.config.lock import Lock, accepted, overlooked
 from pipeline.config.merges import PAIR, bring_back, refuse_mixture
 from pipeline.config.order import ORDER, settled, spelled
 from pipeline.config.origin import Origin

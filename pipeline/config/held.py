@@ -1,15 +1,20 @@
 """What a stage began with is there when it ends: DVC reads parameters and code only then, and would record an edit of meanwhile as done."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.config.atomic import replace
 from pipeline.config.composition import get, read_yaml
 from pipeline.config.errors import BusyError
 
 READ_BY_DVC = ("params.yaml", "conf.lock")
 EDITED = ".edited"  # ends the name of the file that keeps what was written over
+# Ends conf.lock while a stage of an experiment is at work: where it fails or is killed, DVC finds configure's output changed, and
+# the next `dvc repro` goes back to the values before, where it would go on with the experiment's.
+BEGUN = "# a stage of an experiment began here, and has not ended\n"
 
 
 @contextmanager
@@ -18,6 +23,10 @@ def held(root: Path, stage: str) -> Iterator[None]:
 
     Raises BusyError at the end where a source file of the stage has changed: its result is of neither code."""
     texts, code = {name: (root / name).read_text() for name in READ_BY_DVC}, _code(root, stage)
+    lock, ended = root / "conf.lock", texts["conf.lock"].removesuffix(BEGUN)
+    if "DVC_EXP_NAME" in os.environ:
+        texts["conf.lock"] = ended + BEGUN
+        replace(lock, texts["conf.lock"])
     yield
     for name, text in texts.items():
         _put_back(root / name, text, stage)
@@ -26,6 +35,8 @@ def held(root: Path, stage: str) -> Iterator[None]:
             f"{', '.join(changed)} changed while {stage} was at work, and DVC would take its result for one of the new code. "
             "Nothing of it counts as done; repeat"
         )
+    if texts["conf.lock"] != ended:
+        replace(lock, ended)
 
 
 def _put_back(file: Path, text: str, stage: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 from hydra.core.hydra_config import HydraConfig
 
+from pipeline.config.atomic import replace
 from pipeline.config.errors import Stopped, is_unexpected, verdict
-from pipeline.config.lock import replace
 from pipeline.config.secrets import redact
 
 RECORDS = ".jobs"  # below a sweep's folder

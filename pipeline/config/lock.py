@@ -5,6 +5,7 @@ A later difference between the two is somebody's change: by hand, or by an appli
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from pipeline.config.atomic import replace
 from pipeline.config.composition import Tree, dump, leaves, read_yaml, resolved
 from pipeline.config.difference import Beyond, with_values
 from pipeline.config.errors import ConfigError
@@ -75,10 +76,3 @@ def accepted(root: Path) -> Tree:
         return Lock.read(root / "conf.lock").composed()
     except (OSError, ConfigError):
         return {}
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a text file in one step, so that a kill leaves the old or the new one."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.config.atomic import replace
 from pipeline.config.errors import NetworkError
-from pipeline.config.lock import replace
 from pipeline.config.schema import Tracking
 from pipeline.tracking.arrival import Arrival, Part, State
 from pipeline.tracking.faults import is_refusal, sentence, store_may_be_away

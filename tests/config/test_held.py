@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.config.errors import BusyError
 from pipeline.config.held import held
+from pipeline.config.lock import Lock
 from tests.project import ROOT
 
 
@@ -68,3 +69,31 @@ def test_a_stage_that_fails_says_why_and_leaves_the_edit(root: Path) -> None:
     with pytest.raises(RuntimeError, match="own reason"):
         fail_after_an_edit(root)
     assert (root / "params.yaml").read_text() == "seed: 7\n"
+
+
+def as_experiment(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DVC_EXP_NAME", "night-1")
+    return (root / "conf.lock").read_text()
+
+
+def test_an_experiment_whose_stage_fails_leaves_a_conf_lock_that_dvc_does_not_know(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, parsed = as_experiment(root, monkeypatch), vars(Lock.read(root / "conf.lock"))
+    for _ in range(2):  # the same experiment again, too
+        with pytest.raises(RuntimeError, match="own reason"):
+            fail_after_an_edit(root)
+        assert (root / "conf.lock").read_text() != before
+        assert vars(Lock.read(root / "conf.lock")) == parsed
+
+
+def test_an_experiment_whose_stage_ends_leaves_conf_lock_to_the_byte(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = as_experiment(root, monkeypatch)
+    with held(root, "train"):
+        assert (root / "conf.lock").read_text() != before
+    assert (root / "conf.lock").read_text() == before
+
+
+def test_an_experiment_s_stage_whose_code_changes_meanwhile_counts_as_not_ended(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = as_experiment(root, monkeypatch)
+    with pytest.raises(BusyError), held(root, "train"):
+        append(root / "pipeline" / "model" / "lenet.py")
+    assert (root / "conf.lock").read_text() != before

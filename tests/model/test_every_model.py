@@ -48,9 +48,6 @@ NATURAL = {
     "densenet121": 224,
 }
 QUICK_ONES = ("cnn", "lenet", "lenet5", "mlp", "resnet20")
-BEGINS_FAR_OFF = {
-    "alexnet_one_tower": "biases of 1 in five layers, as in AlexNet, but without the local response norm that damps them: 1.53 ln 10",
-}
 LEARNING_RATE = {"lenet5": 3e-3}  # of Adam, for 12 images; its first weights are small, as the paper has them
 BEGINS_SLOWLY = {"googlenet": "without batch norm it stays at guessing for more steps than a test can wait; googlenet_bn learns"}
 IMAGES, STEPS = 12, 150  # to know by heart, and steps to do it in at most
@@ -118,7 +115,7 @@ def test_a_network_at_its_own_size_begins_near_guessing_with_a_gradient_in_every
     sum((cross_entropy(each, labels) for each in auxiliary), loss).backward()
     learning = {key: value for key, value in network.named_parameters() if value.requires_grad}
     assert [key for key, value in learning.items() if value.grad is None or not value.grad.abs().sum()] == []
-    assert (loss.item() < 1.5 * math.log(10)) == (name not in BEGINS_FAR_OFF)
+    assert loss.item() < 1.5 * math.log(10)
 
 
 @pytest.mark.parametrize("name", one_of_each(without=BEGINS_SLOWLY))
