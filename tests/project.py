@@ -34,13 +34,16 @@ class Ran:
 
 
 class Project:
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    """programs: a folder that stands first on the PATH of its commands (tests/warm.py)."""
+
+    def __init__(self, root: Path, programs: Path | None = None) -> None:
+        self.root, self.programs = root, programs
 
     def run(self, *command: str, timeout: float = 300, **variables: str) -> Ran:
         """Run a command in the project as a shell with its environment would."""
+        variables = environment(self.programs) | variables
         done = subprocess.run(
-            command, cwd=self.root, env=environment() | variables, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+            command, cwd=self.root, env=variables, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
         )
         return Ran(done.returncode, done.stdout + done.stderr)
 
@@ -97,13 +100,13 @@ class Project:
 
     def copy(self, to: Path) -> "Project":
         shutil.copytree(self.root, to, symlinks=True)
-        return Project(to)
+        return Project(to, self.programs)
 
 
-def environment() -> dict[str, str]:
+def environment(programs: Path | None = None) -> dict[str, str]:
     """Return the environment of a person who has activated .venv, without what a surrounding run of DVC set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "PYTEST_"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    path = os.pathsep.join(str(folder) for folder in (programs, Path(sys.executable).parent, kept["PATH"]) if folder)
     quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
     person = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     return kept | quiet | person | {"PATH": path}

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.mutants.catalog import Mutant, catalog
 from tests.project import ROOT
+from tests.warm import forget_own_modules
 
 GOAL, GOAL_OF_A_FOLDER = 0.95, 0.90  # shares of the mutants that are killed
 TIMEOUT = 300  # seconds; a mutant that hangs its tests is killed too
@@ -130,8 +131,7 @@ def pytest_here(tests: tuple[str, ...]) -> int:
 def _be_pytest(tests: tuple[str, ...]) -> None:
     os.setsid()  # a process group of its own, which ends as one
     folder = Path.cwd()
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("pipeline", "tests")]:
-        del sys.modules[name]
+    forget_own_modules()
     sys.path[:] = [str(folder), *(place for place in sys.path if Path(place).resolve() not in (ROOT, folder))]
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for stream in (1, 2):
