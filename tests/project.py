@@ -138,6 +138,7 @@ def small_project(to: Path) -> Project:
 
 def make_small(project: Project) -> None:
     project.edit("conf/config.yaml", "dataset: digits", "dataset: folder")
+    project.edit("conf/dataset/folder.yaml", "defaults: [/own_photos@_global_, _self_]\n", "")  # these images are no photos
     project.edit("conf/training/default.yaml", "epochs: 30", "epochs: 1")
     project.edit("conf/resize/stretch.yaml", "size: 32", "size: 16")
     project.edit("conf/dataset/folder.yaml", "validation: 0.1", "validation: 0.25")

@@ -9,6 +9,8 @@ from typing import Any
 from pipeline.config.composition import Tree, choices, compose, is_interpolation, leaves, put, resolved
 from pipeline.config.order import ABSENT, NONE, ORDER, is_ordered, reordered, settled
 
+LEADING = ("experiment", "dataset")  # groups whose options bring choices and values of other groups: a recipe, then a data set of photos
+
 
 def difference(new: Tree, old: Tree, skip: set[str], prefix: str = "") -> Tree:
     """Return dotted key -> new value where new differs from old, `_absent_` for a key that new lacks, `_order_` where order counts."""
@@ -66,13 +68,13 @@ class Beyond:
 def beyond(conf: Path, params: Tree, earlier: Mapping[str, Any] = NONE) -> tuple[Beyond, Tree]:
     """Return the fewest choices and values that lead from conf/ to params, and conf/ under these choices.
 
-    An experiment file makes choices of its own, so it comes first: what follows from it is not recorded.
+    What brings choices of other groups comes first: what follows from it is not recorded.
     earlier: as for `settled`."""
     chosen: dict[str, str] = {}
     values = compose(conf, earlier=earlier)
     wanted = choices(params)
-    for group in sorted(wanted, key=lambda group: group != "experiment"):
-        if choices(values).get(group) != wanted[group]:
+    for group in [*LEADING, *(group for group in wanted if group not in LEADING)]:
+        if group in wanted and choices(values).get(group) != wanted[group]:
             chosen[group] = wanted[group]
             values = compose(conf, [f"{group}={option}" for group, option in chosen.items()], earlier)
     return Beyond(chosen, changed_values(params, values)), values

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config.above import Own, above, group_of_choice, said
 from pipeline.config.composition import Tree, choices, get, has
-from pipeline.config.difference import Beyond
+from pipeline.config.difference import LEADING, Beyond
 from pipeline.config.documents import LOCAL
 from pipeline.config.lock import Lock
 from pipeline.config.order import ABSENT, is_entry
@@ -112,8 +112,8 @@ class Edits:
         return self.lock.beneath[key] if key in self.lock.beneath else said(self.lock.values, key)
 
     def _is_swapped(self, key: str, own: Tree) -> bool:
-        group = key.partition(".")[0]
-        return choices(own).get(group) != choices(self.lock.values).get(group)
+        groups = (key.partition(".")[0], *LEADING)
+        return any(choices(own).get(group) != choices(self.lock.values).get(group) for group in groups)
 
 
 def _dropped(key: str, value: Any, was: Any, now: Any) -> str:

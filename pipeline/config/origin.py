@@ -50,9 +50,20 @@ class Origin:
         for path in (LOCAL, f"conf/experiment/{chosen.get('experiment')}.yaml"):
             if document := self._document(path):
                 yield document, key
+        for document in self._brought_by(f"conf/dataset/{chosen.get('dataset')}.yaml"):
+            yield document, key
         yield from self._group_files(group, chosen.get(group), inner)
         if document := self._document("conf/config.yaml"):
             yield document, key
+
+    def _brought_by(self, path: str) -> Iterator[Document]:
+        """Yield the files of whole keys that a file is built on, as folder.yaml on own_photos.yaml, and this on photos.yaml."""
+        document = self._document(path)
+        for entry in document.defaults() if document else ():
+            name = entry.value.partition("@")[0].removeprefix("/") if isinstance(entry.value, str) else ""
+            if base := self._document(f"conf/{name}.yaml"):
+                yield base
+                yield from self._brought_by(base.shown)
 
     def _group_files(self, group: str, option: str | None, inner: str) -> Iterator[tuple[Document, str]]:
         if option and inner and (document := self._document(f"conf/{group}/{option}.yaml")):
@@ -77,7 +88,8 @@ class Origin:
         if key in self.edited and (params := self._document("params.yaml")) and (node := params.find(key)):
             return params.at(node)
         experiments = [f"conf/experiment/{name}.yaml" for name in options(self.root / "conf", "experiment")]
-        for path in (LOCAL, *experiments, "conf/config.yaml"):
+        shared = (f"conf/{path.name}" for path in sorted((self.root / "conf").glob("*.yaml")))  # config.yaml, photos.yaml
+        for path in (LOCAL, *experiments, *shared):
             if (document := self._document(path)) and (node := document.choice(group, option)):
                 return document.at(node)
         return None

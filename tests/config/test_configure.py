@@ -281,7 +281,7 @@ def refused(project: Copy, message: str) -> None:
     [
         ("lr: 0.003", "lrr: 0.003", r"optimizer\.lrr is not a key of conf/; did you mean optimizer\.lr\?"),
         ("epochs: 30", "epoch: 30", r"training\.epoch is not a key of conf/; did you mean training\.epochs\?"),
-        ("seed: 0\ndataset", "sede: 0\ndataset", r"sede is not a key of conf/; did you mean seed\?"),
+        ("seed: 0\nfetch", "sede: 0\nfetch", r"sede is not a key of conf/; did you mean seed\?"),
         ("lr: 0.003", "lr: 0", r"optimizer\.lr must be a number above 0, but it is 0"),
         ("epochs: 30", "epochs: many", r'^params\.yaml:\d+: training\.epochs must be a whole number, but it is "many"$'),
         (
