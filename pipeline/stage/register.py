@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 from pipeline.config.entry import entry
 from pipeline.config.places import WORKSPACE, Places
@@ -15,12 +16,14 @@ def main(cfg: Config, places: Places) -> None:
 
     from pipeline.bundle import Bundle
     from pipeline.tracking.addition import tracked_addition
+    from pipeline.tracking.model_name import model_name
     from pipeline.tracking.registry import register
     from pipeline.tracking.store import Store
 
     bundle = Bundle.read(places.source("bundle"))
     sample = np.load(places.source("prepared") / "validation.npy", mmap_mode="r")[:2]  # (2, H, W, C)
-    store = Store(cfg.tracking, places.home)
+    model = model_name(cfg.tracking.model, bundle.manifest.classes)
+    store = Store(replace(cfg.tracking, model=model), places.home)
     with tracked_addition(cfg, bundle, places.home) as run:
         run.log_lock()
         # Stages that DVC took from its run cache have logged nothing.
@@ -33,7 +36,7 @@ def main(cfg: Config, places: Places) -> None:
     in_workspace = places.live is None and "DVC_EXP_NAME" not in os.environ
     print(register(store, bundle, sample, may_lead=in_workspace))
     # What DVC misses in a fresh clone, whose store is as fresh: without it the committed dvc.lock would call this done.
-    note = {"model": cfg.tracking.model, "bundle": bundle.digest}
+    note = {"model": model, "bundle": bundle.digest}
     ((places.live or WORKSPACE) / "registered.json").write_text(json.dumps(note) + "\n")
 
 

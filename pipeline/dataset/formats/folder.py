@@ -1,10 +1,13 @@
 """One sub-folder per class, images anywhere below it; official splits are folders of such sub-folders."""
 
-from pathlib import Path
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
-from pipeline.dataset.files import names_below
+from pipeline.dataset.files import is_hidden, names_below
+from pipeline.dataset.formats.split_names import command, suggested
 from pipeline.dataset.items import ALL, File, Item, others
 from pipeline.dataset.names import alike, escaped, first_of, shown
 
@@ -20,6 +23,8 @@ def folder(raw: Path, dataset: Dataset) -> list[Item]:
         if names and found != names:
             raise DataError(_differing(where, set(found) - set(names), set(names) - set(found)))
         names = found
+        if part == ALL:
+            _refuse_hidden_splits(raw, PurePath(where), names, dataset)
         for name in names:
             items += _class_items(raw, raw / where / name, part)
     return items + others(raw, items, "not in a class folder")
@@ -54,19 +59,44 @@ def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
         raise DataError(
             f"class {shown(top.name)} has no images: the folder {shown(str(top.relative_to(raw)))} is empty; fill it or remove it"
         )
-    if part == ALL and all(name.count("/") == 1 for name in names):
-        folders = sorted({name.partition("/")[0] for name in names})
-        if len(folders) < len(names):
-            _refuse_hidden_splits(raw, top, folders)
     where, label = top.relative_to(raw), top.name
     paths = (f"{where}/{name}" for name in names)
     return [Item(path, label, part, File(raw, path)) for path in paths]
 
 
-def _refuse_hidden_splits(raw: Path, top: Path, folders: list[str]) -> None:
-    """Splits taken for classes would train a network to tell the training set from the test set."""
-    siblings = sorted(str(path.relative_to(raw)) for path in top.parent.iterdir() if path.is_dir())
-    raise DataError(
-        f"the folder {top.name} holds no images but the folders {', '.join(folders)}. If {', '.join(siblings)} are splits, "
-        f"name them: dataset.splits='{{train: {siblings[-1]}, test: {siblings[0]}}}'; if not, put the images right below their class"
-    )
+def _refuse_hidden_splits(raw: Path, where: PurePath, names: list[str], dataset: Dataset) -> None:
+    """Splits taken for classes would train a network to tell the training set from the test set; so what looks like them is refused."""
+    for top in (where, *(where / name for name in names)):
+        folders = {str(top / name): _folders(raw / top / name) for name in _folders(raw / top)}
+        if splits := suggested(path for path, inner in folders.items() if inner):
+            raise DataError(_by_name(splits, folders, dataset.name))
+    for name in names:
+        if (inner := _folders(raw / where / name)) and _holds_only(inner, names_below(raw / where / name)):
+            raise DataError(_by_place(where, name, names, inner, dataset.name))
+
+
+def _folders(top: Path) -> list[str]:
+    with os.scandir(top) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(PurePath(entry.name)))
+
+
+def _holds_only(folders: Sequence[str], files: Sequence[str]) -> bool:
+    """Tell whether all files lie right in these folders, and several in one; a folder for each image is no split."""
+    return all(name.count("/") == 1 for name in files) and len(folders) < len(files)
+
+
+def _by_name(splits: Mapping[str, str], folders: Iterable[str], data: str) -> str:
+    told = f"{first_of(sorted(splits.values()))} look like splits, and not like classes. Take them as such with `{command(data, splits)}`"
+    drawn = "" if "validation" in splits else "; the validation images are drawn from train"
+    left = [folder for folder in folders if folder not in splits.values()]
+    return f"{told}{drawn}{f'; {first_of(left)} would be left out' if left else ''}. If they are classes, put their images right into them"
+
+
+def _by_place(where: PurePath, name: str, names: Sequence[str], inner: Sequence[str], data: str) -> str:
+    told = f"the folder {shown(name)} holds no images but the folders {first_of(inner)}"
+    if len(names) == 1:
+        return f"{told}. If these are the classes, type `{command(data, {ALL: str(where / name)})}`"
+    if suggested(inner):
+        return f"{told}: put the splits above the classes, {inner[0]}/{shown(name)}, then the next run says how to name them"
+    given = f"dataset.splits={{train: …, test: …}}, each with one of {first_of(names)}"
+    return f"{told}. If {first_of(names)} are splits, say which by {given}; if they are classes, put the images right into them"

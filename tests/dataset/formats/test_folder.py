@@ -45,17 +45,6 @@ def test_class_folders_may_lie_below_a_folder_as_in_the_archive_of_cats_and_dogs
     assert {item.why for item in items if item.label == NO_CLASS} == {"not in a class folder"}
 
 
-@pytest.mark.parametrize("below", ["", "photos/"])
-def test_splits_are_not_taken_for_classes(below: str, tmp_path: Path) -> None:
-    names = [f"{below}{split}/{name}/{i}.jpg" for split in ("training_set", "test_set") for name in ("cat", "dog") for i in (1, 2)]
-    with pytest.raises(
-        DataError,
-        match=rf"the folder test_set holds no images but the folders cat, dog\. If {below}test_set, {below}training_set are splits, name "
-        rf"them: dataset\.splits='{{train: {below}training_set, test: {below}test_set}}'; if not, put the images right below their class",
-    ):
-        folder(put_files(tmp_path, *names), data_set(splits={"all": below} if below else None))
-
-
 @pytest.mark.parametrize(
     ("names", "splits", "message"),
     [
