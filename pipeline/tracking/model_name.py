@@ -23,4 +23,5 @@ def _joined(classes: Sequence[str]) -> str:
         return joined
     first = "-".join(REFUSED.sub("_", name)[:SHORT] for name in classes[:FIRST])
     more = f"-and-{len(classes) - FIRST}-more" if len(classes) > FIRST else ""
-    return f"{first}{more}-{sha256('\0'.join(classes).encode(errors='surrogatepass')).hexdigest()[:8]}"
+    digest = sha256("\0".join(classes).encode(errors="surrogatepass")).hexdigest()
+    return f"{first}{more}-{digest[:8]}"

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.cli_parse import to_path_overrides
-from hydra import compose, initialize_config_dir
 
-from pipeline.config.composition import parse, plain, resolved
+from pipeline.config.composition import compose, parse, resolved
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.formats.folder import folder
@@ -40,7 +39,9 @@ def test_the_names_that_people_use_are_known(folders: list[str], train: str, val
     assert suggested(reversed(folders)) == {split: name for split, name in wanted.items() if name}
 
 
-@pytest.mark.parametrize("folders", [["train", "bus"], ["val", "test"], ["cats", "dogs"], ["training_and_test", "test"], ["trains", "tests"], []])
+@pytest.mark.parametrize(
+    "folders", [["train", "bus"], ["val", "test"], ["cats", "dogs"], ["training_and_test", "test"], ["trains", "tests"], []]
+)
 def test_other_names_are_none(folders: list[str]) -> None:
     assert suggested(folders) == {}
 
@@ -57,8 +58,7 @@ def as_printed(message: str) -> Dataset:
     program, *words = shlex.split(command)
     assert (program, words[:2], words[2::2]) == ("dvc", ["exp", "run"], ["-S"] * (len(words[2:]) // 2))
     [overrides] = to_path_overrides(words[3::2]).values()
-    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        return parse(resolved(plain(compose("config", overrides=overrides)))).dataset
+    return parse(resolved(compose(ROOT / "conf", overrides))).dataset
 
 
 @pytest.mark.parametrize("below", ["", "photos/", "my photos, all/", "it's {mine}/", "2017/", "b\\/", "猫と犬/"])
@@ -67,10 +67,13 @@ def test_the_command_works_as_it_is_printed(train: str, test: str, below: str, t
     names = [f"{below}{split}/{name}/{i}.jpg" for split in (train, test) for name in ("cat", "dog") for i in (1, 2)]
     raw = put_files(tmp_path, *names, f"{below}{train}/notes.txt")
     message = refused(raw)
-    assert message.startswith(f"{below}{test}, {below}{train} look like splits, and not like classes. Take them as such with `dvc")
+    folders = ", ".join(sorted((f"{below}{train}", f"{below}{test}")))
+    assert message.startswith(f"{folders} look like splits, and not like classes. Take them as such with `dvc")
     assert message.endswith("`; the validation images are drawn from train. If they are classes, put their images right into them")
     items = folder(raw, as_printed(message))
-    assert {(item.label, item.part) for item in items if item.label} == {(name, part) for name in ("cat", "dog") for part in ("train", "test")}
+    assert {(item.label, item.part) for item in items if item.label} == {
+        (name, part) for name in ("cat", "dog") for part in ("train", "test")
+    }
     assert sum(item.part == "test" for item in items) == 4
     assert all(item.path.startswith(f"{below}{train if item.part == 'train' else test}/") for item in items if item.label)
 
@@ -91,16 +94,16 @@ def test_a_folder_around_the_classes_is_told_with_the_command_that_looks_into_it
 def test_splits_below_the_classes_are_told_to_stand_above_them(tmp_path: Path) -> None:
     raw = put_files(tmp_path, *(f"{name}/{split}/{i}.jpg" for name in ("cat", "dog") for split in ("test", "train") for i in (1, 2)))
     assert refused(raw) == (
-        "the folder cat holds no images but the folders test, train: put the splits above the classes, test/cat, then the next run says how "
-        "to name them"
+        "the folder cat holds no images but the folders test, train: put the splits above the classes, test/cat, then the next run says "
+        "how to name them"
     )
 
 
 def test_folders_of_other_names_are_asked_for(tmp_path: Path) -> None:
     raw = put_files(tmp_path, *(f"{part}/{name}/{i}.jpg" for part in ("part1", "part2") for name in ("cat", "dog") for i in (1, 2)))
     assert refused(raw) == (
-        "the folder part1 holds no images but the folders cat, dog. If part1, part2 are splits, say which by dataset.splits={train: …, test: …}"
-        ", each with one of part1, part2; if they are classes, put the images right into them"
+        "the folder part1 holds no images but the folders cat, dog. If part1, part2 are splits, say which by dataset.splits={train: …, "
+        "test: …}, each with one of part1, part2; if they are classes, put the images right into them"
     )
 
 
