@@ -40,7 +40,7 @@ def test_it_prints_layers_totals_memory_remarks_assumptions_and_time(checked: tu
         r"^remark: \w+: rounded down, no window reaches the last row and column of its 29×29 maps; images of 32 or 36 pixels divide",
         rf"^note: no images are prepared for this config; 2 classes and {IMAGES:,} images are assumed$",
         r"^[\d,]+ images/s in training on 1 thread",
-        rf"^an epoch of {IMAGES:,} images takes .*, 30 epochs .*",
+        rf"^an epoch of {IMAGES:,} images takes .*, 60 epochs .*",
     ):
         assert re.search(words, ran.output, re.MULTILINE), (words, ran.output)
 
