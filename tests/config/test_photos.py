@@ -32,10 +32,14 @@ def test_what_is_said_beside_them_counts_more() -> None:
 
 
 def test_an_experiment_with_a_data_set_is_remembered_by_its_choice_alone(project: Copy) -> None:
-    project.experiment("dataset=folder", "augmentation=erase")
-    assert (project.lock.chosen, project.lock.changed) == ({"dataset": "folder", "augmentation": "erase"}, {})
+    project.experiment("dataset=folder", "augmentation=erase", "dataset.splits={train: train, test: val}")
+    splits = {"train": "train", "test": "val"}
+    assert (project.lock.chosen, project.lock.changed) == ({"dataset": "folder", "augmentation": "erase"}, {"dataset.splits": splits})
     project.configure()
-    assert project.overrides == {"defaults": [{"override /dataset": "folder"}, {"override /augmentation": "erase"}]}
+    chosen = [{"override /dataset": "folder"}, {"override /augmentation": "erase"}]
+    assert project.overrides == {"defaults": chosen, "dataset": {"splits": splits}}
+    project.experiment("seed=2")
+    assert (project.param("dataset.name"), project.param("dataset.splits.test")) == ("folder", "val")
     assert (project.param("model.name"), project.param("resize.size")) == ("cnn5", 64)
 
 

@@ -14,6 +14,7 @@ from pipeline.tracking.delivery import settle
 from pipeline.tracking.journal import Journal, refused, waiting
 from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
+from tests.samples import CLASSES
 
 Said = Callable[..., list[str]]
 
@@ -43,6 +44,13 @@ def test_champion_crowns_a_version_of_the_config_s_model_or_of_the_one_that_is_n
         store.client.create_model_version(model, str(tmp_path))
     assert said(champion.main, "1", *options) == [f"{name} version 1 is the champion: no figures"]
     assert [model for model in ("digits", "mine") if "champion" in store.client.get_registered_model(model).aliases] == [name]
+
+
+def test_champion_finds_the_model_that_is_called_after_the_classes(home: Path, store: Store, said: Said, written_bundle: Path) -> None:
+    (home / "bundle").symlink_to(written_bundle)
+    store.client.create_registered_model("-".join(CLASSES))
+    store.client.create_model_version("-".join(CLASSES), str(written_bundle))
+    assert said(champion.main, "1", "--model", "{classes}") == ["top-middle-bottom version 1 is the champion: no figures"]
 
 
 def tell(home: Path, cfg: Config, manifest: Manifest, lost: str | None = None) -> Path:
