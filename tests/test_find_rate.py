@@ -19,6 +19,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.fetch import fetch
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.resize import resize
+from pipeline.tracking.journal import Reader, waiting
 from pipeline.tracking.store import Store
 from pipeline.tracking.tracked_runs import latest, listed, with_curves
 from pipeline.training.rate_test import HIGHEST, LOWEST, STEPS, rate_test
@@ -202,7 +203,11 @@ def test_the_command_tries_the_network_of_the_training(
     (live := tmp_path / "run").mkdir()
     (live / "prepared").symlink_to(prepared)
     work_of("pipeline.command.find_rate")(cfg, Places(live))
-    assert capsys.readouterr().out == f"{advice(curve_of(cfg, prepared))}\nthe loss over the rate: {live / 'rates.png'}\n"
+    curve = curve_of(cfg, prepared)
+    assert capsys.readouterr().out == f"{advice(curve)}\nthe loss over the rate: {live / 'rates.png'}\n"
+    [journal] = waiting(tmp_path / "home")
+    told = [event["values"]["loss"] for event in Reader(journal).new() if event["event"] == "metrics"]
+    assert told == list(curve.losses)
 
 
 # Where it is kept

@@ -277,7 +277,8 @@ def test_a_couriers_work_keeps_to_its_share_while_the_training_goes_on(home: Pat
 
 def test_what_a_living_training_tells_is_left_to_its_courier(home: Path, begun: Run) -> None:
     assert settle(home) == []
-    assert len(waiting(home)) == 1
+    [folder] = waiting(home)
+    assert not (folder / "delivered.json").exists()
 
 
 def test_a_cut_delivery_goes_on_where_it_stopped(home: Path, cfg: Config, begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +305,35 @@ def test_a_cut_delivery_goes_on_where_it_stopped(home: Path, cfg: Config, begun:
     points = client(home).get_metric_history(run.info.run_id, "train/loss")
     assert [point.step for point in points] == [1, 2, 3, 4]
     assert run.info.status == "FINISHED"
+
+
+def test_a_delivery_that_is_cut_within_an_event_does_not_repeat_what_has_arrived_of_it(
+    home: Path, begun: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    begun.log_image("a", tmp_path / "a.png", 0)
+    begun.end("FINISHED")
+    begun.journal.close()
+    stored: list[str] = []
+    log_batch, log_artifact = MlflowClient.log_batch, MlflowClient.log_artifact
+
+    def away_for_tags(self: MlflowClient, run_id: str, **told: Any) -> None:
+        if any(tag.key == "mlflow.loggedImages" for tag in told.get("tags", [])):
+            raise ConnectionError("the server went away")
+        log_batch(self, run_id, **told)
+
+    def counted(self: MlflowClient, run_id: str, file: str, place: str | None) -> None:
+        stored.extend([Path(file).name] * (place == "images"))
+        log_artifact(self, run_id, file, place)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", counted)
+    [folder] = waiting(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", away_for_tags)
+        with pytest.raises(NetworkError, match="the server went away"):
+            Delivery(folder, home).catch_up()
+    assert Delivery(folder, home).catch_up()
+    assert len(stored) == len(set(stored)) == 2  # the picture and its thumbnail
 
 
 def test_a_store_that_is_away_costs_a_training_nothing_and_gets_the_run_later(

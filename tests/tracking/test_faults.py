@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 from mlflow import MlflowClient
 from sqlalchemy import text
 
@@ -215,3 +216,10 @@ def test_an_error_of_ours_is_none_of_the_store() -> None:
     with pytest.raises(ZeroDivisionError), store_may_be_away():
         raise ZeroDivisionError
     assert not is_refusal(NetworkError("away"))
+
+
+@pytest.mark.parametrize(("status", "is_final"), [(400, True), (413, True), (401, False), (404, False), (429, False), (503, False)])
+def test_an_answer_is_a_refusal_where_it_would_be_the_same_again(status: int, is_final: bool) -> None:
+    answer = requests.Response()
+    answer.status_code = status
+    assert is_refusal(requests.HTTPError(response=answer)) is is_final
