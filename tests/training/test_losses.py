@@ -93,10 +93,10 @@ def test_focal_loss_of_gamma_0_is_cross_entropy(weight: Tensor | None) -> None:
     torch.testing.assert_close(Focal(0, weight)(scores, labels), F.cross_entropy(scores, labels, weight))
 
 
-def test_focal_loss_counts_sure_images_less_by_the_power_of_what_is_missing() -> None:
-    for p in (0.1, 0.5, 0.9, 0.99):
-        expected = -((1 - p) ** 2) * math.log(p)
-        assert Focal(2)(scores_of([p, 1 - p]), torch.tensor([0])).item() == pytest.approx(expected, rel=1e-4)
+@pytest.mark.parametrize(("probability", "times"), [(0.5, 4), (0.9, 100), (0.968377, 1000)])
+def test_focal_loss_is_as_many_times_below_cross_entropy_as_its_paper_says(probability: float, times: float) -> None:
+    scores, label = scores_of([probability, 1 - probability]), torch.tensor([0])  # Lin et al., arXiv:1708.02002, section 3.2
+    assert F.cross_entropy(scores, label).item() / Focal(2)(scores, label).item() == pytest.approx(times, rel=1e-3)
 
 
 @pytest.mark.parametrize("gamma", [0, 0.5, 1, 2])
@@ -109,9 +109,8 @@ def test_focal_loss_of_an_image_that_is_wholly_sure_has_a_gradient(gamma: float)
 
 
 def test_lenet_5s_criterion_is_the_true_class_s_distance_and_the_log_of_all_with_the_bound() -> None:
-    distances, bound = torch.tensor([[3.0, 1.0, 60.0]]), 2.0
-    expected = 1.0 + math.log(math.exp(-bound) + math.exp(-3) + math.exp(-1) + math.exp(-60))
-    assert MAPCriterion(bound)(-distances, torch.tensor([1])).item() == pytest.approx(expected)
+    distances = torch.tensor([[3.0, 1.0, 60.0]])  # 1 + ln(e^-2 + e^-3 + e^-1 + e^-60) = 1 + ln 0.553002
+    assert MAPCriterion(2.0)(-distances, torch.tensor([1])).item() == pytest.approx(0.407606, abs=1e-6)
 
 
 def test_lenet_5s_criterion_still_draws_a_true_class_that_is_nearest_but_farther_than_the_bound() -> None:
