@@ -186,7 +186,8 @@ def test_training_stops_when_patience_ends(cfg: Config, train: Train, misleading
 
 def test_the_network_ends_on_the_cpu_with_gradients_and_in_float32(cfg: Config, train: Train) -> None:
     network, _ = train(cfg)
-    assert {(parameter.device.type, parameter.dtype) for parameter in network.parameters()} == {("cpu", torch.float32)}
+    found = {(parameter.device.type, parameter.dtype, parameter.requires_grad) for parameter in network.parameters()}
+    assert found == {("cpu", torch.float32, True)}
 
 
 def test_a_far_too_high_learning_rate_is_told_with_a_lower_one(cfg: Config, train: Train, tmp_path: Path) -> None:
