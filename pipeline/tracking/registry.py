@@ -41,7 +41,7 @@ def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: 
         version = _version_of(store.client, model, bundle) or _add_version(store, model, bundle, sample)
         told = f"registered as {model.name} version {version.version}"
         if not may_lead:
-            return told
+            return f"{told}; `{_crowning(version)}` makes it the {CHAMPION}"
         champion = _champion(store.client, model)
         if champion and champion.tags.get("bundle") != bundle.digest and (why := _why_not(store.client, version, champion)):
             return f"{told}; version {champion.version} stays {CHAMPION}: {why}"
@@ -112,9 +112,13 @@ def _why_not(client: MlflowClient, version: ModelVersion, champion: ModelVersion
     if not why and not _has_files(client, champion):
         why = "its files are gone"
     if why:
-        model = shlex.quote(version.name)
-        return f"{why}; `python -m pipeline.command.champion {version.version} --model {model}` changes it"
+        return f"{why}; `{_crowning(version)}` changes it"
     return "" if is_better(version.tags, standing) else f"{figures(standing)}; this one {figures(version.tags)}"
+
+
+def _crowning(version: ModelVersion) -> str:
+    """Return the command by which a person makes a version champion."""
+    return f"python -m pipeline.command.champion {version.version} --model {shlex.quote(version.name)}"
 
 
 def _grounds_of_older(client: MlflowClient, version: ModelVersion) -> dict[str, str]:

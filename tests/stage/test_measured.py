@@ -19,6 +19,8 @@ from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.store import Store
 from tests.stage.conftest import Stage, work_of
 
+BY_HAND = "`python -m pipeline.command.champion 1 --model mnist` makes it the champion"
+
 
 def the_run(cfg: Config, home: Path) -> Run:
     store = Store(cfg.tracking, home)
@@ -81,7 +83,7 @@ def test_a_live_run_s_network_is_registered_and_never_leads(
     stage: Stage, live: Path, cfg: Config, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage("register")
-    assert capsys.readouterr().out == "registered as mnist version 1\n"
+    assert capsys.readouterr().out == f"registered as mnist version 1; {BY_HAND}\n"
     bundle = Bundle.read(live / "bundle")
     assert json.loads((live / "registered.json").read_text()) == {"model": "mnist", "bundle": bundle.digest}
     run = the_run(cfg, home)
@@ -91,6 +93,16 @@ def test_a_live_run_s_network_is_registered_and_never_leads(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     model = mlflow.pyfunc.load_model("models:/mnist/1")
     assert model.predict(np.zeros((5, 8, 8, 1), np.float32)).shape == (5, 3)
+
+
+def test_a_network_of_ones_own_photos_is_registered_under_the_names_of_their_classes(
+    stage: Stage, live: Path, cfg: Config, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg.tracking.model = "{classes}"
+    stage("register")
+    assert capsys.readouterr().out.startswith("registered as top-middle-bottom version 1; ")
+    assert json.loads((live / "registered.json").read_text())["model"] == "top-middle-bottom"
+    assert [model.name for model in Store(cfg.tracking, home).client.search_registered_models()] == ["top-middle-bottom"]
 
 
 def test_what_was_told_of_a_network_before_it_is_registered_is_not_told_again(stage: Stage, live: Path, cfg: Config, home: Path) -> None:
@@ -115,7 +127,7 @@ def test_in_an_experiment_a_network_does_not_lead_either(
     (tmp_path / "copy" / "bundle").symlink_to((live / "bundle").resolve())
     monkeypatch.setenv("DVC_EXP_NAME", "grid-1")
     work_of("pipeline.stage.register")(cfg, Places(None))
-    assert capsys.readouterr().out == "registered as mnist version 1\n"
+    assert capsys.readouterr().out == f"registered as mnist version 1; {BY_HAND}\n"
     monkeypatch.delenv("DVC_EXP_NAME")
     work_of("pipeline.stage.register")(cfg, Places(None))
     assert "the champion" in capsys.readouterr().out
