@@ -17,6 +17,7 @@ from pipeline.analysis.filters import colour_limit, filter_mosaic, frames, large
 from pipeline.analysis.scores import Labels, confusion, surest_mistakes
 from pipeline.answers import Answers, answers, sources
 from pipeline.bundle import Bundle, Filters
+from pipeline.config.counted import counted
 from pipeline.config.schema import Explain
 from pipeline.dataset.names import shown
 
@@ -53,7 +54,7 @@ def _draw_film(path: Path, network: nn.Module, filters: Filters, kept: int, most
     captions = {step: f"epoch {step}{', kept' * (step == kept)}: moved by {moved(filters[0], filters[step]):.0%}" for step in mosaics}
     captions[0] = "before training"
     layer = next(name for layer, name in layer_names(network).items() if isinstance(layer, nn.Conv2d))
-    title = f"{layer}: {out} filters of {height}×{width} (light adds, dark subtracts)"
+    title = f"{layer}: {counted(out, 'filter')} of {height}×{width} (light adds, dark subtracts)"
     note = "moved by: the length of the change since before training, as a share of the weights' length then"
     film_strip(path, title, note, [(captions[step], mosaic) for step, mosaic in mosaics.items()], limit)
 
@@ -77,10 +78,10 @@ def _draw_way(path: Path, bundle: Bundle, prepared: Path, index: int, actual: st
 def _draw_confusion(path: Path, test: Answers) -> None:
     right = int((test.predictions == test.labels).sum())
     table = confusion(test.labels, test.predictions, len(test.classes))
-    confusion_page(path, f"{right:,} of {len(test.labels):,} test images right", table, test.classes)
+    confusion_page(path, f"{right:,} of {counted(len(test.labels), 'test image')} right", table, test.classes)
 
 
 def _draw_mistakes(path: Path, test: Answers, most: int) -> None:
     wrong = int((test.predictions != test.labels).sum())
-    title = f"{wrong:,} of {len(test.labels):,} test images mistaken{', the surest first' * bool(wrong)}"
+    title = f"{wrong:,} of {counted(len(test.labels), 'test image')} mistaken{', the surest first' * bool(wrong)}"
     mistakes(path, title, test.examples(surest_mistakes(test.labels, test.probabilities, most)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.config.counted import counted
 from pipeline.model.rows import Memory, Row, Summary
 
 HEADINGS = ("layer", "kind", "output", "window", "weights", "biases", "MACs", "field", "step")
@@ -18,7 +19,10 @@ def layer_table(summary: Summary, batch_size: int) -> str:
 def told(summary: Summary, batch_size: int) -> Iterator[str]:
     """Yield the sentences below the table."""
     trained = "all trained" if summary.trainable == summary.parameters else f"{summary.trainable:,} of them trained"
-    yield f"{summary.parameters:,} parameters, {trained}; {summary.buffers:,} buffer values; {summary.macs:,} MACs an image"
+    yield (
+        f"{counted(summary.parameters, 'parameter')}, {trained}; {counted(summary.buffers, 'buffer value')}; "
+        f"{counted(summary.macs, 'MAC')} an image"
+    )
     if outside := summary.parameters - sum(row.parameters for row in summary.rows):
         yield f"{outside:,} of the parameters stand in layers that take part in training alone, which have no row"
     yield _memory(summary.memory(batch_size), batch_size)
@@ -43,7 +47,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def _memory(memory: Memory, batch_size: int) -> str:
     kinds = ", ".join(f"{name} {mib(getattr(memory, name))}" for name in ("weights", "gradients", "optimizer", "activations"))
-    return f"a training step of {batch_size} images needs {mib(memory.whole)} MiB: {kinds}"
+    return f"a training step of {counted(batch_size, 'image')} needs {mib(memory.whole)} MiB: {kinds}"
 
 
 def mib(count: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from pipeline.config.arguments import parser_of
+from pipeline.config.counted import counted
 from pipeline.config.entry import run_command
 from pipeline.config.places import WORKSPACE
 from pipeline.tracking.columns import MARK, NONE, Section, rendered
@@ -126,13 +127,13 @@ def parameters(runs: list[TrackedRun], everything: bool) -> Section:
     found = differing(runs)
     equal = equal_params(runs)
     if len(runs) == 1:
-        return Section("parameters", {}, [f"{equal} parameters; name another run to see what differs"])
-    notes = [f"{equal} parameters are equal{'' if found else ', none differs'}"]
+        return Section("parameters", {}, [f"{counted(equal, 'parameter')}; name another run to see what differs"])
+    notes = [f"{counted(equal, 'parameter is', 'parameters are')} equal{'' if found else ', none differs'}"]
     hidden = [] if everything else implied(found)
     for group in dict.fromkeys(key.partition(".")[0] for key in hidden):
         count = sum(key.startswith(f"{group}.") for key in hidden)
         options = " or ".join(dict.fromkeys(name for name in found[f"{group}.name"] if name))
-        notes.append(f"{count} more of {group} go with {options}: --all shows them")
+        notes.append(f"{count:,} more of {group} {'goes' if count == 1 else 'go'} with {options}: --all shows them")
     rows = {key: [NONE if value is None else value for value in values] for key, values in found.items() if key not in hidden}
     return Section("parameters that differ", rows, notes)
 

@@ -1,6 +1,7 @@
 """Bring into MLflow what trainings had to tell while its store was away: python -m pipeline.command.deliver"""
 
 from pipeline.config.arguments import no_arguments
+from pipeline.config.counted import counted
 from pipeline.config.entry import run_command
 from pipeline.config.errors import NetworkError
 from pipeline.config.places import WORKSPACE
@@ -14,7 +15,7 @@ def main() -> None:
 
     before = len(waiting(WORKSPACE))
     notes = settle(WORKSPACE)
-    print(f"delivered: {before - len(notes)} of {before} journals")
+    print(f"delivered: {before - len(notes)} of {counted(before, 'journal')}")
     offer_refused(WORKSPACE)
     if notes:
         raise NetworkError("\n".join(notes))

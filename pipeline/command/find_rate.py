@@ -5,6 +5,7 @@ run's folder gets the curve as a figure, rates.png; MLflow gets it too, in an ex
 
 from typing import TYPE_CHECKING
 
+from pipeline.config.counted import counted
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
@@ -49,7 +50,7 @@ def main(cfg: Config, places: Places) -> None:
 
 def advice(curve: "RateCurve") -> str:
     """Return the suggested rates with the words to type, a line each."""
-    ended = f"{len(curve.losses)} steps, from {curve.rates[0]:.0e} to {curve.rates[len(curve.losses) - 1]:.2g}"
+    ended = f"{counted(len(curve.losses), 'step')}, from {curve.rates[0]:.0e} to {curve.rates[len(curve.losses) - 1]:.2g}"
     if not curve.suggested:
         return f"{ended}: the loss did not fall at any learning rate, so there is none to suggest"
     return "\n".join([ended, *(f"optimizer.lr={rate:.2g}  {why}" for why, rate in curve.suggested.items())])

@@ -5,6 +5,7 @@ Takes every override that a training takes, and shows what that training's first
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.config.counted import counted
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
@@ -30,7 +31,7 @@ def main(cfg: Config, places: Places) -> None:
     page = (places.live or prepared) / "preview.png"
     title = f"{manifest.dataset}, augmentation {cfg.augmentation.name}, seed {cfg.seed}"
     augmented(page, title, images, [manifest.classes[label] for label in labels])
-    print(f"{len(images)} training images in their first {EPOCHS} epochs: {places.show(page)}")
+    print(f"{counted(len(images), 'training image in its', 'training images in their')} first {EPOCHS} epochs: {places.show(page)}")
 
 
 def first_epochs(cfg: Config, prepared: Path, classes: int) -> tuple["NDArray[np.uint8]", list[int]]:

@@ -21,6 +21,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import UNEXPECTED, PipelineError, Stopped
 from pipeline.config.hydra_hooks import looking
 from pipeline.config.job import AGAIN, RECORDS, SIGNALS, STOP, Record, read_records
@@ -38,7 +39,7 @@ class JobsFailed(PipelineError):
     """Some jobs of a sweep have failed; the exit code is that of all where they failed alike."""
 
     def __init__(self, failed: int, jobs: int, codes: set[int]) -> None:
-        super().__init__(f"{failed} of {jobs} jobs failed; the table says which and why")
+        super().__init__(f"{failed} of {counted(jobs, 'job')} failed; the table says which and why")
         self.exit_code = codes.pop() if len(codes) == 1 else UNEXPECTED
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from pipeline.config.counted import counted
 from pipeline.dataset.manifest import Manifest
 
 ACCURACY = 0.9  # share of right answers, for which the uncertainty is told: of a network that has learnt something
@@ -16,7 +17,8 @@ def doubt(manifest: Manifest) -> str | None:
         return None
     points = 100 * LEVEL * math.sqrt(ACCURACY * (1 - ACCURACY) / images)
     return (
-        f"only {images} validation images choose the epoch: an accuracy of {ACCURACY} on them is known to about {points:.0f} points, "
+        f"only {counted(images, 'validation image chooses', 'validation images choose')} the epoch: an accuracy of {ACCURACY} "
+        f"on {'it' if images == 1 else 'them'} is known to about {points:.0f} points, "
         f"and epochs that lie closer are told apart by chance{_way_out(manifest)}"
     )
 

@@ -1,5 +1,6 @@
 """Are there enough images? Two classes, of each of them one in every split; what is too few is told with the number needed."""
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Split
 from pipeline.dataset.items import ALL
@@ -34,9 +35,10 @@ def _require_enough(placement: Placement, classes: list[str], official: set[str]
     found = _different(placement, wanted)
     few = [f"{shown(name)} has {found[name]} ({_first(placement, name)})" for name in classes if found[name] < wanted]
     if few:
-        more = f" and {len(few) - MOST} more classes" if len(few) > MOST else ""
+        more = f" and {counted(len(few) - MOST, 'more class', 'more classes')}" if len(few) > MOST else ""
         raise DataError(
-            f"{len(few)} of {len(classes)} classes have too few images: {', '.join(few[:MOST])}{more}. Each needs {wanted} that differ, "
+            f"{len(few)} of {len(classes)} classes {'has' if len(few) == 1 else 'have'} too few images: {', '.join(few[:MOST])}{more}. "
+            f"Each needs {wanted} that differ, "
             f"one for each of {_wanted_for(official, split)}: add some, or leave the class out by dataset.take"
         )
 
@@ -64,9 +66,10 @@ def _wanted_for(official: set[str], split: Split) -> str:
 def _remedy(placement: Placement, name: str, part: str) -> str:
     twins = sum(placement.items[i].label == name and placement.drawn_name(i) == part for i in placement.left_out)
     if twins:
+        are = counted(twins, "that it had there is left out, as it has", "that it had there are left out, as each has")
         return (
-            f"All {twins} that it had there are left out, as each has a twin in a later split, which twins.csv lists: add images "
-            "that differ more, or keep twins by dataset.twins.across=keep"
+            f"The {are} a twin in a later split, which twins.csv lists: add images that differ more, "
+            "or keep twins by dataset.twins.across=keep"
         )
     return (
         f"The data says itself which images are its {part} split, perhaps the last ones of a list in the order of the classes: "

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.embedded import Embedded
@@ -54,7 +55,10 @@ def named(label: int, dataset: Dataset, where: str) -> str:
     if classes is None:
         return str(label)
     if label >= len(classes):
-        raise DataError(f"{where} has label {label}, but dataset.classes names only {len(classes)} classes, 0 to {len(classes) - 1}")
+        raise DataError(
+            f"{where} has label {label}, but dataset.classes names only {counted(len(classes), 'class', 'classes')}, "
+            f"0 to {len(classes) - 1}"
+        )
     return classes[label]
 
 

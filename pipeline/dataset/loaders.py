@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.dataset.augmentation import Augment
 from pipeline.dataset.normalise import middle
@@ -79,7 +80,9 @@ class EpochOrder(Sampler[Key]):
         if samples == 0:
             raise DataError("there is no image to train or validate on: the split is empty, see reports/data.html")
         if samples < ranks:
-            raise DataError(f"{samples} images can't be shared out to {ranks} devices: set training.devices and training.nodes lower")
+            raise DataError(
+                f"{counted(samples, 'image')} can't be shared out to {ranks} devices: set training.devices and training.nodes lower"
+            )
         self.samples = samples
         self.seed = seed  # None: as stored
         self.chances = chances

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
+from pipeline.config.counted import counted
 from pipeline.config.schema import Config
 from pipeline.dataset.choice import doubt
 from pipeline.dataset.manifest import SPLITS, Manifest
@@ -45,6 +46,7 @@ def _content(cfg: Config, manifest: Manifest, placement: Placement, prepared: Pa
     }
     return {
         "manifest": manifest,
+        "counted": counted,
         "splits": SPLITS,
         "shares": list(_shares(cfg, manifest)),
         "notes": list(notes(cfg, manifest, placement)),
@@ -65,17 +67,21 @@ def notes(cfg: Config, manifest: Manifest, placement: Placement) -> Iterator[str
     largest, smallest = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
     if sizes[largest] >= IMBALANCE * sizes[smallest]:
         yield (
-            f"class {largest} has {sizes[largest]:,} images, class {smallest} only {sizes[smallest]:,}: a network that always says "
-            f"{largest} looks good. training.balance evens that out"
+            f"class {largest} has {counted(sizes[largest], 'image')}, class {smallest} only {sizes[smallest]:,}: a network "
+            f"that always says {largest} looks good. training.balance evens that out"
         )
     if len(placement.conflicts):
-        yield f"{len(placement.conflicts)} pairs of twins carry two labels; one of each is wrong"
+        yield f"{counted(len(placement.conflicts), 'pair of twins carries', 'pairs of twins carry')} two labels; one of each is wrong"
     if len(placement.left_out):
-        yield f"{len(placement.left_out)} images were left out, as each has a twin in a later split (dataset.twins.across)"
+        left = counted(len(placement.left_out), "image was left out, as it has", "images were left out, as each has")
+        yield f"{left} a twin in a later split (dataset.twins.across)"
     if len(placement.across) and cfg.dataset.twins.across == "keep":
-        yield f"{len(placement.across)} pairs of twins stand in two splits: the network is tested on pictures that it has seen"
+        yield (
+            f"{counted(len(placement.across), 'pair of twins stands', 'pairs of twins stand')} in two splits: "
+            "the network is tested on pictures that it has seen"
+        )
     if len(placement.refused):
-        yield f"{len(placement.refused)} files could not be used"
+        yield f"{counted(len(placement.refused), 'file')} could not be used"
     if placement.stray:
         yield stray(placement)
     if uncertain := doubt(manifest):
@@ -85,8 +91,8 @@ def notes(cfg: Config, manifest: Manifest, placement: Placement) -> Iterator[str
 def stray(placement: Placement) -> str:
     """Return which photos are in no class, and why."""
     found = placement.stray
-    are = "photo is in no class and was" if len(found) == 1 else "photos are in no class and were"
-    return f"{len(found):,} {are} left out ({found[0].why}): {first_of([item.path for item in found])}"
+    are = counted(len(found), "photo is in no class and was", "photos are in no class and were")
+    return f"{are} left out ({found[0].why}): {first_of([item.path for item in found])}"
 
 
 def _shares(cfg: Config, manifest: Manifest) -> Iterator[tuple[str, str, str]]:

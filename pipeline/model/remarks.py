@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from pipeline.config.counted import counted
 from pipeline.model.tracing import Call
 
 FARTHEST = 128  # pixels from the given size, within which another one is looked for
@@ -39,7 +40,7 @@ def _rounded(call: Call) -> str:
         rows = "row and column" if call.unseen == 1 else f"{call.unseen} rows and columns"
         return f"{call.layer}: rounded down, no window reaches the last {rows} of {maps}"
     if beyond := call.window.beyond(height):
-        return f"{call.layer}: rounded up, the last windows end {beyond} pixel{'s' * (beyond > 1)} beyond {maps}"
+        return f"{call.layer}: rounded up, the last windows end {counted(beyond, 'pixel')} beyond {maps}"
     return ""
 
 

@@ -6,6 +6,8 @@ from itertools import groupby, takewhile
 from math import prod
 from typing import Any
 
+from pipeline.config.counted import counted
+
 FLATTENING = "flattening"
 BYTES = 4  # of a weight, a gradient or an activation in single precision
 
@@ -133,7 +135,7 @@ def _part(summary: Summary, places: list[int]) -> Part:
     main = [row for row in rows if row.macs or row.side] or rows[:1]
     if len(main) > 1:
         name = _shared([row.name for row in main])
-        return Part(name, summary.groups.get(name, f"{len(main)} layers"), output, parameters)
+        return Part(name, summary.groups.get(name, counted(len(main), "layer")), output, parameters)
     kind = f"{main[0].kind} {main[0].window.partition(' padding')[0]}".strip()
     others = [row.kind for row in rows if row is not main[0] and row.kind != FLATTENING]
     return Part(main[0].name, ", ".join([kind, *others]), output, parameters, main[0].side)

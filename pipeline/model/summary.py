@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from pipeline.config.counted import counted
 from pipeline.model.memory import kept_for_backward, remembered
 from pipeline.model.remarks import remarks
 from pipeline.model.rows import FLATTENING, Row, Summary
@@ -144,7 +145,7 @@ def _group(module: nn.Module) -> str:
     classes = [type(child) for child in module.children() if any(child.children())]
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict) and len(set(classes)) == 1:
         return f"{len(classes)} × {class_in_words(classes[0])}"
-    return class_in_words(type(module)) if type(module) is not nn.Sequential else f"{len(module)} layers"
+    return class_in_words(type(module)) if type(module) is not nn.Sequential else counted(len(module), "layer")
 
 
 def _told(window: Window) -> str:

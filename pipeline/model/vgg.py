@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from pipeline.config.counted import counted
 from pipeline.model.blocks import fully_connected
 from pipeline.model.choices import require_count, require_counts, require_share
 from pipeline.model.first_values import he, normal, set_first_values
@@ -43,7 +44,7 @@ class VGG(nn.Sequential):
         require_counts("convolutions", convolutions)
         if len(filters) != len(convolutions):
             raise ValueError(
-                f"filters has {len(filters)} blocks and convolutions has {len(convolutions)}; they need a number for each block"
+                f"filters has {counted(len(filters), 'block')} and convolutions has {len(convolutions)}; they need a number for each block"
             )
         if final_side is not None:
             require_count("final_side", final_side)

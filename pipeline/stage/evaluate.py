@@ -1,5 +1,6 @@
 """Stage 5: bundle and data/prepared → reports/."""
 
+from pipeline.config.counted import counted
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
@@ -24,7 +25,7 @@ def main(cfg: Config, places: Places) -> None:
         run.log_report(reports, bundle.best_epoch)
     test = scores["test"]
     low, high = test.accuracy_interval
-    seen = f"{test.images:,} images{'' if cfg.evaluate.views == PLAIN else f', views {cfg.evaluate.views}'}"
+    seen = f"{counted(test.images, 'image')}{'' if cfg.evaluate.views == PLAIN else f', views {cfg.evaluate.views}'}"
     print(
         f"test accuracy {test.accuracy:.4f} ({cfg.evaluate.confidence:.0%} interval {low:.4f} to {high:.4f}, {seen})\n"
         f"look:    {places.show(reports / 'overview.png')}\n"

@@ -1,5 +1,6 @@
 """Stage 6: bundle and data/prepared → reports/pictures."""
 
+from pipeline.config.counted import counted
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
@@ -20,7 +21,7 @@ def main(cfg: Config, places: Places) -> None:
     write_pictures(bundle, prepared, pictures, cfg.explain, cfg.evaluate.views)
     with tracked_addition(cfg, bundle, places.home) as run:
         run.log_pictures(pictures)
-    print(f"{len(list(pictures.iterdir()))} pictures of filters, feature maps and mistakes: {places.show(pictures)}")
+    print(f"{counted(len(list(pictures.iterdir())), 'picture')} of filters, feature maps and mistakes: {places.show(pictures)}")
 
 
 if __name__ == "__main__":

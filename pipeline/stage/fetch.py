@@ -1,5 +1,6 @@
 """Stage 2: source → data/raw, verified original files."""
 
+from pipeline.config.counted import counted
 from pipeline.config.entry import entry
 from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.schema import Config
@@ -12,7 +13,7 @@ def main(cfg: Config, places: Places) -> None:
 
     raw = places.target("raw")
     files = fetch(cfg, raw, places.home / "downloads", WORKSPACE)
-    print(f"{files} original file{'s' * (files != 1)} of {cfg.dataset.name} in {places.show(raw)}")
+    print(f"{counted(files, 'original file')} of {cfg.dataset.name} in {places.show(raw)}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Stage 3: data/raw → data/prepared, packed images of one size in three splits, and pages about them in reports/."""
 
+from pipeline.config.counted import counted
 from pipeline.config.entry import entry
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
@@ -16,8 +17,12 @@ def main(cfg: Config, places: Places) -> None:
     manifest = resize(cfg, places.source("raw"), prepared, page, places.home / "chunks")
     contact_sheet(places.page("contact_sheet"), manifest, prepared)
     splits = ", ".join(f"{manifest.images(split):,} {split}" for split in manifest.counts)
-    refused = f"; {manifest.refused} files refused, images.csv says why" if manifest.refused else ""
-    left_out = f"; {manifest.left_out} left out as twins of images of a later split" if manifest.left_out else ""
+    refused = f"; {counted(manifest.refused, 'file')} refused, images.csv says why" if manifest.refused else ""
+    left_out = (
+        f"; {counted(manifest.left_out, 'image left out, a twin of one', 'images left out, twins of some')} of a later split"
+        if manifest.left_out
+        else ""
+    )
     print(f"{splits} images of {len(manifest.classes)} classes in {places.show(prepared)}{refused}{left_out}")
     if uncertain := doubt(manifest):
         print(uncertain)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.analysis.figures.tour_curves import Plot, curves
+from pipeline.config.counted import counted
 from pipeline.model.cnn import CNN
 from pipeline.tour.feature_maps import parameters
 from pipeline.tour.material import Lesson, Material
@@ -39,7 +40,7 @@ def gains(means: Mapping[int, float]) -> str:
 
 def body(material: Material) -> list[Block]:
     lesson = material.lesson
-    variants = {f"{count} filter{'s' * (count > 1)}": partial(_with_filters, lesson, count) for count in COUNTS}
+    variants = {counted(count, "filter"): partial(_with_filters, lesson, count) for count in COUNTS}
     without = f"no convolution, {UNITS} hidden units"
     makers = variants | {without: partial(fully_connected, lesson)}
     found = compared(makers, lesson, SEEDS)

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, String, column, create_engine, func, inspect, literal, make_url, select, table, update
 
+from pipeline.config.counted import counted
 from pipeline.config.schema import Tracking
 from pipeline.tracking.experiment import CONFIGURED
 from pipeline.tracking.notes import note, note_once
@@ -66,7 +67,8 @@ def check_place(uri: str, home: Path) -> None:
         note(f"the project was moved or copied here from {', '.join(map(str, homes))}; {DATABASE} now leads to {ARTIFACTS}/ here")
     if not (home / ARTIFACTS).exists() and (runs := _runs(uri)):
         note_once(
-            f"{home / ARTIFACTS} is missing, and with it the pictures, files and models of {runs} runs; put it back beside {DATABASE}"
+            f"{home / ARTIFACTS} is missing, and with it the pictures, files and models of {counted(runs, 'run')}; "
+            f"put it back beside {DATABASE}"
         )
 
 

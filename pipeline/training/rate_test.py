@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from pipeline.analysis.rate_curve import SETTLED, RateCurve, came_apart
+from pipeline.config.counted import counted
 from pipeline.config.errors import DivergedError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
@@ -64,6 +65,6 @@ def rate_test(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Pat
     if len(losses) <= SETTLED:
         rate = ramp.rates[len(losses)]
         raise DivergedError(
-            f"the loss is no number after {len(losses)} steps, at a learning rate of {rate:.1e}: it is not the rate's fault"
+            f"the loss is no number after {counted(len(losses), 'step')}, at a learning rate of {rate:.1e}: it is not the rate's fault"
         )
     return RateCurve(ramp.rates, losses)

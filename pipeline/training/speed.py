@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.config.build import build
+from pipeline.config.counted import counted
 from pipeline.config.rank import at_once
 from pipeline.config.schema import Config
 from pipeline.dataset.normalise import normalised
@@ -63,13 +64,16 @@ def estimate(cfg: Config, speed: Speed, train: int, validation: int) -> Iterator
     augment = max(0.0, speed.augment / max(1, workers) - (speed.train if workers else 0))  # workers do it meanwhile
     rate = 1 / (speed.train + augment)
     epoch = train / rate + validation * speed.evaluate
-    threads = f"{training.threads} thread{'s' * (training.threads > 1)}"
+    threads = counted(training.threads, "thread")
     told = f"; augmentation takes {speed.augment * 1e6:,.0f} µs of each image" if speed.augment else ""
     smaller = ""
     if speed.batch < at_once(training):
         smaller = f" (measured in batches of {speed.batch}; one of {at_once(training)} takes too long here for a check)"
     yield f"{_rate(rate)} images/s in training on {threads}{told}{smaller}"
-    yield f"an epoch of {train:,} images takes {_duration(epoch)}, {training.epochs} epochs {_duration(epoch * training.epochs)}"
+    yield (
+        f"an epoch of {counted(train, 'image')} takes {_duration(epoch)}, "
+        f"{counted(training.epochs, 'epoch')} {_duration(epoch * training.epochs)}"
+    )
 
 
 def device() -> torch.device:

@@ -6,6 +6,7 @@ import re
 
 from torch import Tensor, nn
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import ConfigError
 
 # Numbered layers, the parts in the order of computation.
@@ -28,7 +29,8 @@ def in_our_names(tensors: dict[str, Tensor], network: nn.Module, names: str, mod
     ours = list(dict.fromkeys(_layer(name) for name in network.state_dict()))
     if len(theirs) != len(ours):
         raise ConfigError(
-            f"weights.source has {len(theirs)} layers with weights, and the network has {len(ours)}; choose the model that they are of"
+            f"weights.source has {counted(len(theirs), 'layer')} with weights, and the network has {len(ours)}; "
+            "choose the model that they are of"
             f"{f', model={model}' if model else ''}{notes_of(network)}",
             "weights.source",
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.config.urls import without_credentials
@@ -82,7 +83,7 @@ def _match_heads(network: nn.Module, tensors: Tensors, own: Tensors, other_class
 def _replaced(mine: int, theirs: int, other_classes: bool) -> str:
     """Word which scores a head has and which it leaves; one output scores two classes, so that other outputs may be of the same."""
     if 1 not in (mine, theirs):
-        return f"{mine} classes in place of the weights for {theirs} others"
+        return f"{counted(mine, 'class', 'classes')} in place of the weights for {counted(theirs, 'other')}"
     outputs = {count: "one output" if count == 1 else f"{count} outputs" for count in (mine, theirs)}
     return f"{outputs[mine]} in place of the weights for {outputs[theirs]}{' of other classes' if other_classes else ''}"
 

@@ -51,7 +51,7 @@ def test_equal_bytes_count_as_one_image(cfg: Config, tmp_path: Path) -> None:
         picture(0).save(tmp_path / "raw" / "cat" / f"copy{copied}.png")
         (tmp_path / "raw" / "eel").mkdir(exist_ok=True)
         picture(77).save(tmp_path / "raw" / "eel" / f"{copied}.png")
-    with pytest.raises(DataError, match=r"1 of 3 classes have too few images: eel has 1 \(eel/0.png, …\)"):
+    with pytest.raises(DataError, match=r"1 of 3 classes has too few images: eel has 1 \(eel/0.png, …\)"):
         prepared(cfg, tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_a_class_whose_images_are_all_twins_is_told_so(cfg: Config, tmp_path: Pa
         picture(77).save(tmp_path / "raw" / "eel" / f"{quality}.jpg", quality=quality)
     with pytest.raises(
         DataError,
-        match=r"class eel has no images in the train split \(1 in all\)\. All 1 that it had there are left out, as each has a twin in a "
+        match=r"class eel has no images in the train split \(1 in all\)\. The 1 that it had there is left out, as it has a twin in a "
         r"later split, which twins.csv lists: add images that differ more, or keep twins by dataset.twins.across=keep",
     ):
         prepared(cfg, tmp_path)
@@ -116,5 +116,5 @@ def test_a_class_of_which_no_file_can_be_used_is_told(cfg: Config, tmp_path: Pat
     (tmp_path / "raw" / "eel").mkdir()
     (tmp_path / "raw" / "eel" / "notes.txt").write_text("no photo")
     cfg.resize.max_refused = 0.5
-    with pytest.raises(DataError, match=r"1 of 3 classes have too few images: eel has 0 \(eel/notes.txt\)"):
+    with pytest.raises(DataError, match=r"1 of 3 classes has too few images: eel has 0 \(eel/notes.txt\)"):
         prepared(cfg, tmp_path)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.analysis.filters import PIXELS, enlarged, filter_mosaic
+from pipeline.config.counted import counted
 
 INK = "#22303c"
 LETTERS, SMALL = 24, 18  # pixels, of the title and of what stands beside the scale; a page shows the picture at half its size
@@ -22,7 +23,7 @@ def first_layer(weight: NDArray[np.float32], limit: float, when: str) -> Image.I
     sheet.paste(Image.fromarray(mosaic), (MARGIN, TOP))
     pen = ImageDraw.Draw(sheet)
     count, _, tall, wide = weight.shape
-    title = f"{when}: {count} filters of {tall}x{wide}"  # the font that Pillow brings along has no multiplication sign
+    title = f"{when}: {counted(count, 'filter')} of {tall}x{wide}"  # the font that Pillow brings along has no multiplication sign
     pen.text((MARGIN, TOP / 2), title, INK, ImageFont.load_default(LETTERS), anchor="lm")
     _draw_scale(sheet, pen, TOP + height + MARGIN, limit)
     return sheet

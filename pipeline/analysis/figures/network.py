@@ -12,6 +12,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from pipeline.analysis.figures.style import INK, PALE, page, save
 from pipeline.analysis.layer_table import shape
+from pipeline.config.counted import counted
 from pipeline.model.rows import Part, Summary, parts
 
 MOST = 25  # parts in a figure
@@ -61,7 +62,7 @@ class Box:
 
 def network_figure(path: Path, name: str, summary: Summary) -> None:
     """Draw the network's parts in order, repeated blocks as one; sides are drawn by the square root of their pixels."""
-    title = f"{name}, {summary.parameters:,} parameters"
+    title = f"{name}, {counted(summary.parameters, 'parameter')}"
     picture = Part("image", "", summary.image, 0)
     every = [picture, *parts(summary, MOST)]
     each = math.ceil(len(every) / math.ceil(len(every) / ROW))
@@ -139,7 +140,7 @@ def _label(axes: Axes, box: Box) -> None:
     axes.text(left, box.middle + 0.76, shape(part.output), fontsize=8, color=INK)
     low = box.middle - 0.76
     axes.text(left, low, _short(part.name), fontsize=8.5, fontweight="bold", va="top")
-    words = textwrap.wrap(part.kind, LETTERS) + ([f"{part.parameters:,} parameters"] if part.parameters else [])
+    words = textwrap.wrap(part.kind, LETTERS) + ([counted(part.parameters, "parameter")] if part.parameters else [])
     axes.text(left, low - 0.15, "\n".join(words), fontsize=7.5, va="top", linespacing=1.25)
 
 

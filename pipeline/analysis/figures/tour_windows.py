@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from pipeline.analysis.figures.style import INK, PALE, RIGHT, WRONG, page, save
+from pipeline.config.counted import counted
 from pipeline.model.windows import Window
 
 COLUMNS = 2  # rows of pixels side by side
@@ -39,6 +40,6 @@ def _draw(axes: Axes, width: int, window: Window) -> None:
         level = 1.35 + 0.8 * (place % 4)
         box = (place * window.stride + 0.06, level)
         axes.add_patch(Rectangle(box, window.side - 0.12, 0.55, facecolor=RIGHT, alpha=0.85, linewidth=0))
-    left = f", {unseen} pixel{'s' * (unseen > 1)} unseen" if unseen else ""
-    sizes = f"{width} pixels, window {window.side}, padding {window.padding}, stride {window.stride}"
-    axes.set_title(f"{sizes}:\n{places} places{left}", fontsize=8.5, fontweight="normal")
+    left = f", {counted(unseen, 'pixel')} unseen" if unseen else ""
+    sizes = f"{counted(width, 'pixel')}, window {window.side}, padding {window.padding}, stride {window.stride}"
+    axes.set_title(f"{sizes}:\n{counted(places, 'place')}{left}", fontsize=8.5, fontweight="normal")

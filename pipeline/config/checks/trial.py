@@ -13,6 +13,7 @@ from pipeline.config.build import build
 from pipeline.config.checks.forward import require_learning, scores_shape
 from pipeline.config.checks.shortcuts import without_compiler, without_first_values, without_torch
 from pipeline.config.composition import Tree, get, has, leaves
+from pipeline.config.counted import counted
 from pipeline.config.errors import ConfigError
 from pipeline.config.order import spelled
 from pipeline.config.schema import Training
@@ -141,7 +142,7 @@ def _network_of(params: Tree, size: int, classes: int) -> Any:
     model, channels = params["model"], params["dataset"]["channels"]
     with without_first_values():
         network = build("model", model, nn.Module, in_channels=channels, num_classes=classes, image_size=size)
-    with _told("model", model, f"does not take images of {size}x{size} pixels and {channels} channels"):
+    with _told("model", model, f"does not take images of {size}x{size} pixels and {counted(channels, 'channel')}"):
         shape = tuple(scores_shape(network.eval(), channels, size))
         if len(shape) != 2 or shape[1] != classes:
             raise ValueError(f"it makes {('images', *shape[1:])} of them, ('images', {classes}) is needed, a score for each class")
@@ -163,7 +164,7 @@ def try_transforms(params: Tree) -> None:
         before = image.shape
         with without_torch():
             transform: Any = build(key, node, object)
-        with _told(key, node, f"does not take images of {before[1]}x{before[0]} pixels and {before[2]} channels"):
+        with _told(key, node, f"does not take images of {before[1]}x{before[0]} pixels and {counted(before[2], 'channel')}"):
             transform.p = 1
             image = transform(image=image)["image"]
         changer = changer if image.shape == before else key

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.formats.pickled import unpickled
@@ -38,7 +39,7 @@ def cifar_binary(raw: Path, dataset: Dataset) -> list[Item]:
     for part, batch in _batches(raw, dataset):
         data = np.frombuffer(batch.read_bytes(), np.uint8)
         if not len(data) or len(data) % RECORD:
-            raise DataError(f"{batch.name} has {len(data)} bytes, which are no whole records of {RECORD}; fetch it again")
+            raise DataError(f"{batch.name} has {counted(len(data), 'byte')}, no whole number of records of {RECORD}; fetch it again")
         records = data.reshape(-1, RECORD)
         names = _beside(batch, "batches.meta.txt").read_text().split()
         items += _items(raw, part, batch, records[:, 0].tolist(), records[:, 1:], names)
@@ -77,10 +78,14 @@ def _list_of(kind: type, tree: dict[str, Any], key: str, file: str) -> list[Any]
 
 def _items(raw: Path, part: str, batch: Path, labels: list[int], data: NDArray[np.uint8], names: list[str]) -> list[Item]:
     if data.shape != (len(labels), PLANES):
-        raise DataError(f"{batch.name} holds {len(labels)} labels and values of shape {data.shape}, expected ({len(labels)}, {PLANES})")
+        raise DataError(
+            f"{batch.name} holds {counted(len(labels), 'label')} and values of shape {data.shape}, expected ({len(labels)}, {PLANES})"
+        )
     for i, label in enumerate(labels):
         if not 0 <= label < len(names):
-            raise DataError(f"{batch.name}#{i} has label {label}, but the archive names only {len(names)} classes; fetch it again")
+            raise DataError(
+                f"{batch.name}#{i} has label {label}, but the archive names only {counted(len(names), 'class', 'classes')}; fetch it again"
+            )
     images = np.ascontiguousarray(data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
     where = batch.relative_to(raw)
     return [Item(f"{where}#{i}", names[label], part, image) for i, (label, image) in enumerate(zip(labels, images, strict=True))]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.items import ALL, Item, named
@@ -25,7 +26,7 @@ def idx(raw: Path, dataset: Dataset) -> list[Item]:
         images = read_idx(file, dimensions=3)
         labels = read_idx(_present(raw, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
         if len(images) != len(labels):
-            raise DataError(f"{file.name} holds {len(images)} images, but its labels file {len(labels)} labels")
+            raise DataError(f"{file.name} holds {counted(len(images), 'image')}, but its labels file {counted(len(labels), 'label')}")
         names = [f"{file.relative_to(raw)}#{i}" for i in range(len(images))]
         items += [
             Item(name, named(int(label), dataset, name), part, image) for name, label, image in zip(names, labels, images, strict=True)
@@ -47,11 +48,11 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path.name} is not an IDX file of bytes: it begins with {data[:4].hex()}, expected 000008..")
     header = 4 + 4 * dimensions
     if data[3:4] != bytes([dimensions]) or len(data) < header:
-        raise DataError(f"{path.name} is not an IDX file of {dimensions} dimensions: its header is {data[:header].hex()}")
+        raise DataError(f"{path.name} is not an IDX file of {counted(dimensions, 'dimension')}: its header is {data[:header].hex()}")
     shape = [int.from_bytes(data[i : i + 4]) for i in range(4, header, 4)]
     values = np.frombuffer(data, np.uint8, offset=header)
     if len(values) != int(np.prod(shape, dtype=object)):
-        raise DataError(f"{path.name} holds {len(values)} values, its header promises {np.prod(shape, dtype=object)}")
+        raise DataError(f"{path.name} holds {counted(len(values), 'value')}, its header promises {np.prod(shape, dtype=object)}")
     return values.reshape(shape)
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.embedded import Embedded
@@ -118,5 +119,5 @@ def _label(value: Any, classes: list[str] | None, dataset: Dataset, where: str) 
     if classes is None:
         return named(value, dataset, where)
     if not 0 <= value < len(classes):
-        raise DataError(f"{where} has label {value}, but the file names only {len(classes)} classes")
+        raise DataError(f"{where} has label {value}, but the file names only {counted(len(classes), 'class', 'classes')}")
     return classes[value]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Fetch
 from pipeline.dataset.progress import Progress
@@ -25,7 +26,7 @@ class Budget:
         self.progress.add(count)
         most = self.how.max_ratio * self.packed
         for name, beyond, words in (
-            ("max_files", self.files > self.how.max_files, f"{self.how.max_files} files"),
+            ("max_files", self.files > self.how.max_files, counted(self.how.max_files, "file")),
             ("max_bytes", self.bytes > self.how.max_bytes, f"{self.how.max_bytes} bytes"),
             ("max_ratio", self.bytes > max(most, HARMLESS), f"{self.how.max_ratio:g} times its own {self.packed} bytes"),
         ):

@@ -34,7 +34,11 @@ def download(file: SourceFile, mirrors: list[str], kept: Path, how: Fetch, root:
         except NetworkError as error:
             failures.append(str(error))
     left = f"{part.stat().st_size} bytes are kept to go on from" if part.exists() else "Nothing was kept"
-    where, other = ("its url", "url") if file.url else (f"any of {len(urls)} mirrors", "base URL in dataset.sources.mirrors")
+    where, other = (
+        ("its url", "url")
+        if file.url
+        else (f"any of {len(urls)} mirrors" if len(urls) > 1 else "the only mirror", "base URL in dataset.sources.mirrors")
+    )
     raise NetworkError(
         f"{file.name} could not be fetched from {where}. {'; '.join(failures)}. "
         f"{left}. Repeat when the network is back, or name another {other}"

@@ -169,7 +169,7 @@ def test_missing_files_are_told(archive: Path) -> None:
 def test_records_that_are_cut_short_are_told(size: int, tmp_path: Path) -> None:
     write_binary(tmp_path, "data_batch_1.bin", [1, 2], rows(2))
     (tmp_path / "cifar-10-batches-bin" / "data_batch_1.bin").write_bytes(bytes(size))
-    with pytest.raises(DataError, match=f"data_batch_1.bin has {size} bytes, which are no whole records of 3073; fetch it again"):
+    with pytest.raises(DataError, match=f"data_batch_1.bin has {size} bytes, no whole number of records of 3073; fetch it again"):
         cifar_binary(tmp_path, data_set(splits={"train": BINARY_SPLITS["train"]}))
 
 
