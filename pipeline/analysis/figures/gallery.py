@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import FigureBase
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from pipeline.analysis.figures.style import INK, WRONG, label, page, save
+from pipeline.analysis.figures.style import INK, WRONG, label_within, page, save, width_of
 from pipeline.dataset.names import on_one_line
 
+LETTERS = 8  # points, of what stands above an image
+ROOM = 0.96  # of an image's share of the width, which its title may take
 LONGEST = 44  # characters of a file's path beside its image
 
 
@@ -22,19 +24,26 @@ class Example:
     probability: float  # of the predicted class
 
 
-def gallery(figure: FigureBase, examples: list[Example], columns: int, has_sources: bool = False) -> None:
+def gallery(figure: Figure | SubFigure, examples: list[Example], columns: int, has_sources: bool = False) -> None:
     """Draw images in rows of `columns`; mistakes in red."""
     columns = max(1, columns)
     grid = figure.subplots(max(1, -(-len(examples) // columns)), columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
+    room = ROOM * figure.bbox.width / figure.dpi * 72 / columns
     for axes, example in zip(grid.flat, examples, strict=False):
         is_wrong = example.actual != example.predicted
         axes.imshow(example.image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        title = f"{label(example.actual)}\n{f'said {label(example.predicted)}, ' if is_wrong else ''}{example.probability:.2f}"
-        axes.set_title(title, fontsize=8, fontweight="normal", loc="center", color=WRONG if is_wrong else INK)
+        title = f"{label_within(room, example.actual, LETTERS)}\n{_said(example, room) if is_wrong else f'{example.probability:.2f}'}"
+        axes.set_title(title, fontsize=LETTERS, fontweight="normal", loc="center", color=WRONG if is_wrong else INK)
         if has_sources:
             axes.text(0.5, -0.03, shortened(example.source), transform=axes.transAxes, ha="center", va="top", fontsize=6.5)
+
+
+def _said(example: Example, room: float) -> str:
+    """Return what a mistaken image was taken for, in `room` points."""
+    before, after = "said ", f", {example.probability:.2f}"
+    return before + label_within(room - width_of(before + after, LETTERS), example.predicted, LETTERS) + after
 
 
 def mistakes(path: Path, title: str, examples: list[Example], columns: int = 4) -> None:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogFormatter
 
 from pipeline.dataset.names import shown
@@ -22,7 +23,7 @@ INK, TRAIN, VALIDATION, PALE = "#22303c", "#c8553d", "#2a6f97", "#c9d3da"
 WRONG, RIGHT = TRAIN, VALIDATION
 
 DPI = 110
-LONGEST = 24  # characters of a class's name: what is left of longer ones tells them apart
+LONGEST, SHORTEST = 24, 5  # characters of a class's name: what is left of longer ones tells them apart
 
 # Asked in turn for what the first one lacks, those of them that this machine has: Chinese, Japanese, Korean, and most other scripts.
 FONTS = [
@@ -56,6 +57,18 @@ def page(width: float, height: float, title: str) -> Figure:
 def label(name: str) -> str:
     """Return a class's or layer's name, short enough for a place among others."""
     return shown(name, LONGEST)
+
+
+def label_within(points: float, name: str, size: float) -> str:
+    """Return a name as long as there is room for in letters of that size, both in points."""
+    plain = drawable(label(name))
+    several = (shown(plain, most) for most in range(len(plain), SHORTEST, -1))
+    return next((text for text in several if width_of(text, size) <= points), shown(plain, SHORTEST))
+
+
+def width_of(text: str, size: float) -> float:
+    """Return a line's width in points."""
+    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0])
 
 
 class PowersOfTen(LogFormatter):

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from pipeline.analysis.figures.gallery import Example, gallery, mistakes, shortened
-from pipeline.analysis.figures.style import WRONG
+from pipeline.analysis.figures.style import WRONG, page
 from tests.drawn import Saved
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
@@ -49,3 +50,16 @@ def test_a_long_path_keeps_its_end() -> None:
     assert short.startswith("…")
     assert short.endswith("/within/cats/1.jpg")
     assert len(short) == 44
+
+
+@pytest.mark.parametrize(
+    "names", [["cat", "dog"], ["an extraordinarily long name", "W" * 60], ["日本語", "$x^2$ cats"], ["\U0010fffd" * 3, "猫"]]
+)
+def test_what_stands_above_an_image_stays_above_it(names: list[str]) -> None:
+    figure = page(8.2, 3.5, "")
+    gallery(figure, [Example(NOISE, "1.jpg", names[i % 2], names[(i + 1) % 2], 0.9) for i in range(6)], columns=6)
+    figure.draw_without_rendering()
+    places = [axes.title.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(places))
+    assert all("said" in axes.title.get_text() and "0.90" in axes.title.get_text() for axes in figure.axes)
+    plt.close(figure)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.dataset.formats.cifar import cifar, cifar_binary
 from pipeline.dataset.readers import read
@@ -125,7 +126,7 @@ def test_the_small_subset_is_dog_cat_boat_and_bird(archive: Path, config: MakeCo
     [
         ([0, 10], rows(2), "data_batch_1#1 has label 10, but the archive names only 10 classes"),
         ([0, -1], rows(2), "data_batch_1#1 has label -1, but the archive names only 10 classes"),
-        ([0], rows(2), r"data_batch_1 holds 1 labels and values of shape \(2, 3072\), expected \(1, 3072\)"),
+        ([0], rows(2), r"data_batch_1 holds 1 label and values of shape \(2, 3072\), expected \(1, 3072\)"),
         ([0, 1], rows(2)[:, :-1], r"data_batch_1 holds 2 labels and values of shape \(2, 3071\), expected \(2, 3072\)"),
         ([0, "cat"], rows(2), "data_batch_1 has b'cat' among its labels, which is not of type int. Fetch the archive again"),
         (
@@ -169,7 +170,7 @@ def test_missing_files_are_told(archive: Path) -> None:
 def test_records_that_are_cut_short_are_told(size: int, tmp_path: Path) -> None:
     write_binary(tmp_path, "data_batch_1.bin", [1, 2], rows(2))
     (tmp_path / "cifar-10-batches-bin" / "data_batch_1.bin").write_bytes(bytes(size))
-    with pytest.raises(DataError, match=f"data_batch_1.bin has {size} bytes, no whole number of records of 3073; fetch it again"):
+    with pytest.raises(DataError, match=f"data_batch_1.bin has {counted(size, 'byte')}, no whole number of records of 3073"):
         cifar_binary(tmp_path, data_set(splits={"train": BINARY_SPLITS["train"]}))
 
 
