@@ -46,6 +46,12 @@ def change(own: Path) -> None:
     later(own / "cat" / "0.png")
 
 
+def restore(own: Path) -> None:
+    """Put other bytes in place of a photo, with the time that they had elsewhere, as an archive or a backup does."""
+    (own / "cat" / "0.png").write_bytes(b"older")
+    os.utime(own / "cat" / "0.png", (0, 0))
+
+
 def remove(own: Path) -> None:
     (own / "cat" / "0.png").unlink()
 
@@ -84,6 +90,7 @@ def test_photos_with_the_same_bytes_are_those_that_were_prepared(act: Callable[[
     [
         (add, "1 added, 0 changed, 0 removed"),
         (change, "0 added, 1 changed, 0 removed"),
+        (restore, "0 added, 1 changed, 0 removed"),
         (remove, "0 added, 0 changed, 1 removed"),
         (move, "1 added, 0 changed, 1 removed"),
     ],

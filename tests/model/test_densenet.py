@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.densenet import DenseLayer
+from pipeline.model.densenet import DenseLayer, transition
 from pipeline.model.tracing import TooSmallError
 from tests.conftest import Compose
 from tests.model.measures import first_loss, measure, on_meta, option, without_gradient
@@ -114,6 +114,12 @@ def test_a_dense_layer_passes_on_what_came_and_adds_as_many_maps_as_the_growth_r
     made = DenseLayer(5, 3, bottleneck, dropout=0.0)(maps)
     assert made.shape == (2, 8, 6, 6)
     assert torch.equal(made[:, :5], maps)
+
+
+def test_a_transition_ends_with_the_means_of_two_by_two_pixels() -> None:
+    layers, maps = transition(5, 3, dropout=0.0), torch.randn(2, 5, 6, 6)
+    convolved = layers[:-1](maps)
+    torch.testing.assert_close(layers(maps), convolved.view(2, 3, 3, 2, 3, 2).mean(dim=(3, 5)))
 
 
 def test_dropout_follows_every_convolution_but_the_first(composed: Compose) -> None:
