@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.answers import answers, predicted
+from pipeline.answers import answers, predicted, sources
 from pipeline.bundle import Bundle
 from tests.samples import CLASSES
 
@@ -26,6 +26,14 @@ def test_an_answer_belongs_to_its_image_class_and_file(split: str, bundle: Bundl
         assert example.actual == CLASSES[np.load(prepared / f"{split}_labels.npy")[i]]
         assert example.predicted == CLASSES[probabilities[i].argmax()]
         assert example.probability == pytest.approx(probabilities[i].max(), abs=1e-6)
+
+
+def test_a_file_that_was_refused_is_no_image_of_any_split(prepared: Path, tmp_path: Path) -> None:
+    lines = (prepared / "images.csv").read_text().splitlines()
+    nowhere = dict.fromkeys(lines[0].split(","), "") | {"path": "broken.jpg", "status": "refused", "reason": "damaged"}
+    (tmp_path / "images.csv").write_text("\n".join([lines[0], ",".join(nowhere.values()), *lines[1:]]))
+    for split in ("train", "validation", "test"):
+        assert sources(tmp_path, split) == sources(prepared, split)
 
 
 def test_plain_views_are_what_the_predictor_says(bundle: Bundle, prepared: Path) -> None:
