@@ -93,6 +93,7 @@ OF_BLOCKS = [
             r"layers\.a\.filters must be a whole number of at least 1, but it is 'many'",
         ),
         ({"a": {"kind": "dropout", "rate": 2}}, r"layers\.a\.rate must be a share from 0 to below 1, but it is 2"),
+        ({"a": {"kind": "dropout", "rate": 1}}, r"layers\.a\.rate must be a share from 0 to below 1, but it is 1"),
         ({"a": {"kind": "dropout2d", "rate": "some"}}, r"layers\.a\.rate must be a share from 0 to below 1, but it is 'some'"),
         ({"a": CONV | {"kernel": 2.5}}, r"layers\.a\.kernel must be a whole number of at least 1, but it is 2\.5"),
         ({"a": {"kind": "conv", "filters": 3, "kernel": 3, "padding": "some"}}, r"layers\.a: conv .*padding"),
