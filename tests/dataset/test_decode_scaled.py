@@ -10,6 +10,7 @@ from PIL import Image
 from pipeline.config.schema import Decode
 from pipeline.dataset.decode import Decoded, decode
 from pipeline.dataset.square import fit
+from pipeline.dataset.stored import stored
 from tests.samples import encoded
 
 
@@ -56,6 +57,15 @@ def test_a_reduced_picture_has_the_colours_of_the_whole_one(mode: str, channels:
     small, whole = decode(data, channels, how, 20), decode(data, channels, how)
     assert (small.reduced, small.pixels.shape) == (2, (50, 40, channels))
     assert abs(shrunk(small, 20) - shrunk(whole, 20)).max() <= 3
+
+
+@pytest.mark.parametrize("method", ["stretch", "letterbox"])
+def test_a_last_row_and_column_of_fewer_pixels_count_for_as_many_as_they_stand_for(method: str, how: Decode) -> None:
+    waves = 127 + 120 * np.sin(np.add.outer(np.arange(301), np.arange(403)) / 15)  # 403 pixels are 51 at an eighth, the last of 3
+    data = encoded(Image.fromarray(waves.astype(np.uint8)), "JPEG", quality=95)
+    found, picture = stored(data, 1, how, 18, method)
+    assert picture.reduced == 8
+    assert abs(found.astype(np.int16) - shrunk(decode(data, 1, how), 18, method)).max() <= 8
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

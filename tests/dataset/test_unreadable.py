@@ -3,8 +3,9 @@
 import copy
 import csv
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,20 @@ def own(tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
+@pytest.fixture
+def at_once(own: Path) -> Iterator[None]:
+    """Ends what waits, for a pipe's writer or a device's end, after some seconds."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("reading waits")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(5)  # seconds
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def rows(prepared: Path) -> dict[str, dict[str, str]]:
     with (prepared / "images.csv").open() as stream:
         return {row["path"]: row for row in csv.DictReader(stream)}
@@ -84,6 +99,7 @@ def prepare(cfg: Config, raw: Path, top: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.usefixtures("at_once")
 def test_what_is_no_readable_file_is_refused_at_once(name: str, own: Path) -> None:
     with pytest.raises(Refused) as refused:
         contents(own / "dog" / name)

@@ -19,6 +19,7 @@ from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.fit import Fitted, fit
 from pipeline.training.losses import counted
+from pipeline.training.parts import in_parts
 from tests.conftest import MakeConfig
 from tests.samples import options
 from tests.training.test_fit import Told, fresh_checkpoints, weights
@@ -103,6 +104,14 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole_in_a_short_last_batch_t
     assert (parted - whole).abs().max() < 1e-5
     for row, other in zip(fitted.history, again.history, strict=True):
         assert other == pytest.approx(row, rel=1e-4)
+
+
+@pytest.mark.parametrize(("images", "most", "expected"), [(6, 6, [6]), (6, 3, [3, 3]), (5, 3, [3, 2]), (7, 3, [3, 2, 2]), (1, 3, [1])])
+def test_a_batch_is_cut_into_as_few_parts_as_hold_it_of_about_one_length(images: int, most: int, expected: list[int]) -> None:
+    labels = torch.arange(images) % 3
+    parts = in_parts(torch.randn(images, 1, 2, 2), labels, labels, 1.0, nn.CrossEntropyLoss(), most)
+    assert [len(part.images) for part in parts] == expected
+    assert torch.equal(torch.cat([part.labels for part in parts]), labels)
 
 
 @pytest.mark.parametrize("loss", options("loss"))
