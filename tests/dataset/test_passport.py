@@ -92,14 +92,6 @@ def test_twins_stand_side_by_side_by_kind(top: Path, page: str) -> None:
     assert page.count('class="pair"') == len(rows) + len(both)
 
 
-def test_copies_of_a_file_are_told_from_pictures_that_are_alike(top: Path, page: str) -> None:
-    with (top / "prepared" / "images.csv").open() as stream:
-        digests = {row["path"]: row["sha256"] for row in csv.DictReader(stream)}
-    with (top / "prepared" / "twins.csv").open() as stream:
-        same = [(row["same"], digests[row["path"]] == digests[row["twin"]]) for row in csv.DictReader(stream)]
-    assert set(same) == {("bytes", True), ("picture", False)}
-
-
 def test_what_one_should_know_before_training_stands_at_the_top(page: str) -> None:
     notes = words(page).partition("Images as the network gets them")[0]
     assert re.search(r"class cat has \d+ images, class dog only \d+: .*training.balance evens that out", notes)

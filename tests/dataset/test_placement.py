@@ -1,6 +1,7 @@
 """Splits by the images alone, within each class; twins of what judges the network are left out; little moves when one comes."""
 
 import copy
+import csv
 import dataclasses
 import shutil
 import tracemalloc
@@ -13,6 +14,7 @@ from PIL import Image
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.chunks import Settings, chunks, records_of
+from pipeline.dataset.image_table import write_tables
 from pipeline.dataset.placement import Placement, place
 from pipeline.dataset.prepared import RECORD
 from pipeline.dataset.readers import read
@@ -156,6 +158,16 @@ def test_equal_bytes_of_one_label_stay_together(cfg: Config, tmp_path: Path) -> 
     placement = placed(tmp_path / "raw", cfg, tmp_path)
     assert len(placement.within) == 40
     assert len(placement.across) == len(placement.left_out) == 0
+
+
+def test_the_table_of_twins_tells_copies_of_a_file_from_pictures_that_are_alike(cfg: Config, tmp_path: Path) -> None:
+    add(tmp_path / "raw", range(40))
+    shutil.copy(tmp_path / "raw" / "cat" / "000.png", tmp_path / "raw" / "cat" / "copied.png")
+    picture(2).save(tmp_path / "raw" / "cat" / "saved anew.bmp")
+    write_tables(tmp_path, placed(tmp_path / "raw", cfg, tmp_path))
+    with (tmp_path / "twins.csv").open() as stream:
+        same = {row["twin"]: row["same"] for row in csv.DictReader(stream)}
+    assert same == {"cat/copied.png": "bytes", "cat/saved anew.bmp": "picture"}
 
 
 def test_twins_are_kept_where_the_config_says_so(with_twins: tuple[Placement, Placement]) -> None:

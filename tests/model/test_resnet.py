@@ -189,6 +189,14 @@ def test_nothing_stands_on_the_identity_s_path_of_a_pre_activation_block(kind: s
     assert torch.equal(block(maps), maps)
 
 
+def test_the_maps_of_the_last_pre_activation_block_pass_a_relu_before_their_mean(composed: Compose) -> None:
+    network, given = option(composed, "wrn_16_4", 16, **SHALLOW["wrn_16_4"]), []
+    network.avgpool.register_forward_hook(lambda _layer, maps, _means: given.append(maps[0]))
+    network(torch.randn(4, 3, 16, 16))
+    assert given[0].min() == 0
+    assert given[0].max() > 0
+
+
 def test_a_projection_gets_the_maps_after_batch_norm_and_relu_and_a_padded_shortcut_gets_them_as_they_are() -> None:
     maps = torch.randn(2, 4, 8, 8)
     for kind, given in (("projection", maps.relu()), ("padded", maps)):

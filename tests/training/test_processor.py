@@ -13,7 +13,8 @@ from pipeline.training.processor import set_up_processor
 if sys.argv[1] == "kept":
     set_up_processor(1)
 def step():
-    torch.ones({MIB} * 2**18)  # float32, at the heap's end
+    torch.ones({MIB} * 2**18)  # float32
+    b"x" * ({MIB} << 20)  # the last of the heap, which can shrink by it
 for _ in range({STEPS}):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
