@@ -122,20 +122,22 @@ def test_224_pixels_get_the_padding_that_the_paper_leaves_out_and_227_need_none(
 def test_paper_weights_begin_normal_with_0_01_and_some_biases_at_1(composed: Compose) -> None:
     network = option(composed, "alexnet", 127)
     ones = {"conv2", "conv4", "conv5", "fc6", "fc7"}
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            assert layer.weight.std().item() == pytest.approx(0.01, rel=0.03), name
-            assert layer.weight.mean().item() == pytest.approx(0, abs=2e-4), name
-            assert set(layer.bias.tolist()) == {1.0 if name in ones else 0.0}, name
+    layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert len(layers) == 8
+    for name, layer in layers.items():
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.03), name
+        assert layer.weight.mean().item() == pytest.approx(0, abs=2e-4), name
+        assert set(layer.bias.tolist()) == {1.0 if name in ones else 0.0}, name
 
 
 def test_small_weights_of_convolutions_begin_with_hes_values(composed: Compose) -> None:
     network = option(composed, "alexnet", 32)
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            expected = 0.01 if name.startswith("fc") else (2 / layer.weight[0].numel()) ** 0.5
-            assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
-            assert not layer.bias.any(), name
+    layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert len(layers) == 8
+    for name, layer in layers.items():
+        expected = 0.01 if name.startswith("fc") else (2 / layer.weight[0].numel()) ** 0.5
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
+        assert not layer.bias.any(), name
 
 
 def test_dropout_is_what_conf_says(composed: Compose) -> None:

@@ -117,11 +117,12 @@ def test_images_of_mnists_size_get_a_border_so_that_five_poolings_fit(composed: 
 
 def test_convolutions_begin_with_hes_values_and_linear_layers_with_the_papers(composed: Compose) -> None:
     network = option(composed, "vgg11", 32, form="paper", units=512)
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            expected = math.sqrt(2 / layer.weight[0].numel()) if name.startswith("conv") else 0.01
-            assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
-            assert not layer.bias.any(), name
+    layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert len(layers) == 11
+    for name, layer in layers.items():
+        expected = math.sqrt(2 / layer.weight[0].numel()) if name.startswith("conv") else 0.01
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
+        assert not layer.bias.any(), name
 
 
 @pytest.mark.parametrize("name", DEPTHS)

@@ -76,19 +76,21 @@ def test_a_filter_that_grew_past_a_root_mean_square_of_0_1_is_scaled_back_and_th
 
 def test_paper_weights_begin_normal_with_0_01_and_biases_at_0(composed: Compose) -> None:
     network = option(composed, "zfnet", 112)
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            assert layer.weight.std().item() == pytest.approx(0.01, rel=0.03), name
-            assert not layer.bias.any(), name
+    layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert len(layers) == 8
+    for name, layer in layers.items():
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.03), name
+        assert not layer.bias.any(), name
 
 
 def test_small_weights_of_convolutions_begin_with_hes_values_below_their_cap(composed: Compose) -> None:
     network = option(composed, "zfnet", 32)
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            expected = 0.01 if name.startswith("fc") else min(0.1, (2 / layer.weight[0].numel()) ** 0.5)
-            assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
-            assert not layer.bias.any(), name
+    layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert len(layers) == 8
+    for name, layer in layers.items():
+        expected = 0.01 if name.startswith("fc") else min(0.1, (2 / layer.weight[0].numel()) ** 0.5)
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), name
+        assert not layer.bias.any(), name
 
 
 @pytest.mark.parametrize(("size", "last"), [(8, 1), (28, 4), (32, 4), (64, 8)])
