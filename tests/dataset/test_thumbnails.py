@@ -47,6 +47,14 @@ def test_a_thumbnail_has_the_proportions_and_the_pixels_of_the_whole_photo(
     assert abs(np.asarray(small).astype(int) - whole).max() <= 4  # gray levels
 
 
+def test_a_reduced_photo_s_last_row_and_column_count_for_the_pixels_that_they_stand_for(how: Decode, tmp_path: Path) -> None:
+    waves = 127 + 120 * np.sin(np.add.outer(np.arange(1545), np.arange(777)) / 15)  # a quarter of 777 is 195, the last of one pixel
+    photo = Image.fromarray(waves.astype(np.uint8))
+    small = thumbnail(item(tmp_path, encoded(photo, "JPEG", quality=100)), 1, how)
+    whole = scaled(np.asarray(photo)[..., None], 96, 48, (1545, 777))[..., 0].astype(int)
+    assert abs(np.asarray(small).astype(int) - whole).max() <= 8  # gray levels
+
+
 @pytest.mark.parametrize(("width", "height"), [*SIZES, (2000, 3)])
 def test_what_is_left_of_a_photo_has_its_proportions_too(width: int, height: int, tmp_path: Path) -> None:
     cut = encoded(gradient(width, height), "JPEG", quality=100)[:-60]
