@@ -23,6 +23,7 @@ INK, TRAIN, VALIDATION, PALE = "#22303c", "#c8553d", "#2a6f97", "#c9d3da"
 WRONG, RIGHT = TRAIN, VALIDATION
 
 DPI = 110
+HEADING = 13  # points
 LONGEST, SHORTEST = 24, 5  # characters of a class's name: what is left of longer ones tells them apart
 
 # Asked in turn for what the first one lacks, those of them that this machine has: Chinese, Japanese, Korean, and most other scripts.
@@ -48,10 +49,22 @@ plt.rcParams |= {
 
 
 def page(width: float, height: float, title: str) -> Figure:
-    """Begin a figure of some inches, headed at the left."""
+    """Begin a figure of some inches, headed at the left, in several lines where a title is wider than the figure."""
     figure = plt.figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    figure.suptitle(_broken(title, 0.97 * width * 72), x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
     return figure
+
+
+def _broken(title: str, points: float) -> str:
+    """Return a title in lines of that width, broken between words."""
+    lines = [""]
+    for word in title.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if not lines[-1] or width_of(drawable(longer), HEADING, "bold") <= points:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def label(name: str) -> str:
@@ -66,9 +79,9 @@ def label_within(points: float, name: str, size: float) -> str:
     return next((text for text in several if width_of(text, size) <= points), shown(plain, SHORTEST))
 
 
-def width_of(text: str, size: float) -> float:
+def width_of(text: str, size: float, weight: str = "normal") -> float:
     """Return a line's width in points."""
-    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0])
+    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size, weight=weight), ismath=False)[0])
 
 
 class PowersOfTen(LogFormatter):

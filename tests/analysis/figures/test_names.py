@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
 from pipeline.analysis.activations import Layer
@@ -15,7 +16,7 @@ from pipeline.analysis.figures.gallery import Example, mistakes
 from pipeline.analysis.figures.maps import Answer, way_through
 from pipeline.analysis.figures.overview import overview
 from pipeline.analysis.figures.rates import rate_figure
-from pipeline.analysis.figures.style import drawable, page, save
+from pipeline.analysis.figures.style import drawable, page, save, spell_out
 from pipeline.analysis.figures.tour_curves import Bars, Plot, bars, curves, scatter
 from pipeline.analysis.rate_curve import RateCurve
 from tests.analysis.figures.test_overview import HISTORY
@@ -112,3 +113,17 @@ def test_a_thousand_classes_are_drawn_within_seconds(tmp_path: Path) -> None:
 def test_a_page_with_a_title_of_dollars_is_saved(saved: Saved, tmp_path: Path) -> None:
     save(page(3, 2, "$5 on $x^{2"), tmp_path / "page.png")
     assert saved["page.png"].get_suptitle() == "$5 on $x^{2"
+
+
+@pytest.mark.parametrize("words", ["cat", "an extraordinarily long name of a class", "$5 日本語 W_W_W_W_W_W_W_W_W_W_W_W"])
+def test_a_title_is_broken_where_it_is_wider_than_its_figure(words: str) -> None:
+    title = " and ".join([words] * 4)
+    figure = page(5, 3, title)
+    figure.subplots()
+    assert " ".join(figure.get_suptitle().split("\n")) == title
+    spell_out(figure)
+    figure.draw_without_rendering()
+    place = figure._suptitle.get_window_extent()
+    assert place.x1 <= 5 * figure.dpi
+    assert figure.axes[0].get_window_extent().y1 < place.y0  # which leaves the picture below it
+    plt.close(figure)
