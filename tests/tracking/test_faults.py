@@ -96,6 +96,15 @@ def test_a_driver_that_is_not_installed_is_named_as_pip_calls_it(
     assert remedy in opened(cfg, home, f"{scheme}://me:{PASSWORD}@127.0.0.1:{listening}/runs")
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("postgresql", 5432), ("postgresql+psycopg", 5432), ("mysql+pymysql", 3306)])
+def test_a_database_s_server_is_asked_at_its_usual_port_where_the_address_names_none(scheme: str, port: int) -> None:
+    host = "127.0.0.77"  # of this machine too, and nobody else's
+    with pytest.raises(ConnectionRefusedError):
+        probe.probe(f"{scheme}://{host}/runs")
+    with socket.create_server((host, port)):
+        probe.probe(f"{scheme}://{host}/runs")
+
+
 def test_tls_at_a_server_without_it_is_told(cfg: Config, home: Path) -> None:
     with proxy_of(NOBODY) as proxy:
         assert "check whether tracking.uri begins with http:// or https://" in opened(cfg, home, proxy.url.replace("http:", "https:"))
@@ -133,6 +142,7 @@ def test_a_locked_database_is_one_line_and_exit_code_69_and_the_run_arrives_late
     run.journal.close()
     locked()
     monkeypatch.setattr(deliver, "WORKSPACE", home)
+    monkeypatch.setattr(sys, "argv", ["deliver"])
     assert exit_code("deliver", deliver.main) == 69
     [line] = capfd.readouterr().err.splitlines()
     assert line == (
