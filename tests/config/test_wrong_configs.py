@@ -195,7 +195,7 @@ TYPED = [
     ("scheduler=cosin", "there is no conf/scheduler/cosin.yaml; did you mean cosine? there are constant, cosine, one_cycle, step, "),
     ("modle=lenet", "modle is not a key of conf/; did you mean model?"),
     ("model=null", "model must be one of "),
-    ("optimizer=[1]", "optimizer must be one of adam, adamw, muon, sgd"),
+    ("optimizer=[1]", "optimizer must be one of adam, adamw, adamw_photos, muon, sgd"),
     ("training.epochs=[1", "neither group=name nor key=value: no viable alternative at input '[1'"),
     ("training.epochs", "neither group=name nor key=value: Error parsing override 'training.epochs' missing EQUAL at '<EOF>'"),
     ("augmentation.transforms=[]", "Cannot merge DictConfig with ListConfig"),

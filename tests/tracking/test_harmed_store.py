@@ -200,7 +200,7 @@ HARM: dict[Callable[[Project], None], list[str]] = {
         FROM_BUNDLE,
     ],
     lose_database: [FROM_BUNDLE],
-    lose_artifacts: ["mlruns is missing, and with it the pictures, files and models of 1 runs; put it back beside mlflow.db"],
+    lose_artifacts: ["mlruns is missing, and with it the pictures, files and models of 1 run; put it back beside mlflow.db"],
     lose_artifacts_of_run: [],
     move: ["the project was moved or copied here from"],
     copy: ["the project was moved or copied here from"],

@@ -77,7 +77,14 @@ def _refuse_hidden_splits(raw: Path, where: PurePath, names: list[str], dataset:
 
 def _folders(top: Path) -> list[str]:
     with os.scandir(top) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(PurePath(entry.name)))
+        return sorted(entry.name for entry in entries if _is_folder(entry) and not is_hidden(PurePath(entry.name)))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle: its reason is told where it is read
+        return False
 
 
 def _holds_only(folders: Sequence[str], files: Sequence[str]) -> bool:

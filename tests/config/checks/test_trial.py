@@ -128,7 +128,7 @@ def test_where_no_size_works_there_is_none() -> None:
         ),
         ({"model.layers.pool1.strid": 1}, "model.layers.pool1.strid", "layers.pool1.strid is not an option of max_pool"),
         ({"model.layers.scores": None}, "model.layers", "layers end with shape .*, but there are 10 classes; end with {kind: linear}"),
-        ({"model": {"_target_": "torch.nn.Identity"}}, "model", "does not take images of 32x32 pixels and 1 channels: it makes .*10"),
+        ({"model": {"_target_": "torch.nn.Identity"}}, "model", "does not take images of 32x32 pixels and 1 channel: it makes .*10"),
         ({"optimizer.momentum": 0}, "optimizer", "torch.optim.SGD refused its options: Nesterov momentum requires a momentum"),
         ({"scheduler.eta_min": 0.1, "scheduler.last_epoch": 3}, "scheduler", "refused its options: "),
         (
