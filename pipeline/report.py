@@ -1,6 +1,5 @@
 """A trained network measured on prepared images: metrics.json, tables for DVC's plots, one picture."""
 
-import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.analysis.views import PLAIN
 from pipeline.answers import Answers, answers
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Evaluate
+from pipeline.dataset.csv_file import write_csv
 from pipeline.dataset.manifest import SPLITS
 from pipeline.dataset.names import shown
 
@@ -53,7 +53,7 @@ def _write_metrics(path: Path, scores: dict[str, Score], bundle: Bundle, views: 
 
 
 def _write_confusion(path: Path, labels: Labels, predictions: Labels, classes: list[str]) -> None:
-    _write_table(path, ["actual", "predicted"], [[classes[a], classes[p]] for a, p in zip(labels, predictions, strict=True)])
+    write_csv(path, ["actual", "predicted"], [[classes[a], classes[p]] for a, p in zip(labels, predictions, strict=True)])
 
 
 def _write_classes(path: Path, table: NDArray[np.int64], classes: list[str]) -> None:
@@ -61,14 +61,12 @@ def _write_classes(path: Path, table: NDArray[np.int64], classes: list[str]) -> 
     for i, name in enumerate(classes):
         right, actual, said = int(table[i, i]), int(table[i].sum()), int(table[:, i].sum())
         rows.append([name, actual, right, f"{right / actual:.4f}", f"{right / said:.4f}" if said else ""])
-    _write_table(path, ["class", "images", "right", "recall", "precision"], rows)
+    write_csv(path, ["class", "images", "right", "recall", "precision"], rows)
 
 
 def _write_curves(path: Path, bundle: Bundle) -> None:
     names = ["epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "learning_rate"]
-    _write_table(
-        path, names, [[row[name.replace("_", "/") if name != "learning_rate" else name] for name in names] for row in bundle.history]
-    )
+    write_csv(path, names, [[row[name.replace("_", "/") if name != "learning_rate" else name] for name in names] for row in bundle.history])
 
 
 def _write_predictions(path: Path, test: Answers) -> None:
@@ -76,11 +74,4 @@ def _write_predictions(path: Path, test: Answers) -> None:
     for i in range(len(test.labels)):
         example = test.example(i)
         rows.append([example.source, example.actual, example.predicted, f"{example.probability:.4f}"])
-    _write_table(path, ["path", "actual", "predicted", "probability"], rows)
-
-
-def _write_table(path: Path, head: list[str], rows: list[list[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:  # names from old archives may be no UTF-8
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(head)
-        table.writerows(rows)
+    write_csv(path, ["path", "actual", "predicted", "probability"], rows)

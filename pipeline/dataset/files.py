@@ -6,7 +6,8 @@ from pathlib import Path, PurePath
 
 from pipeline.config.errors import DataError
 
-RESOURCES = "__MACOSX"  # macOS puts a folder of this name, with its own notes about each file, into every zip
+# What macOS adds: a folder with its own notes about each file, in every zip; a folder's own icon.
+RESOURCES = ("__MACOSX", "Icon\r")
 
 
 def names_below(folder: Path) -> list[str]:
@@ -29,7 +30,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def is_hidden(path: PurePath) -> bool:
-    return any(part.startswith(".") or part == RESOURCES for part in path.parts)
+    return any(part.startswith(".") or part in RESOURCES for part in path.parts)
 
 
 def sha256(path: Path) -> str:

@@ -1,11 +1,10 @@
 """What became of every source image, as tables: images.csv, a row each, and twins.csv, a row for each pair."""
 
-import csv
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.dataset.csv_file import write_csv
 from pipeline.dataset.placement import Placement
 
 IMAGES = ["path", "sha256", "width", "height", "frames", "format", "class", "split", "status", "reason"]
@@ -13,8 +12,8 @@ TWINS = ["path", "class", "split", "status", "twin", "twin_class", "twin_split",
 
 
 def write_tables(prepared: Path, placement: Placement) -> None:
-    _write(prepared / "images.csv", IMAGES, (_row(placement, i) for i in range(len(placement.items))))
-    _write(prepared / "twins.csv", TWINS, (_pair(placement, pair) for pair in placement.pairs))
+    write_csv(prepared / "images.csv", IMAGES, (_row(placement, i) for i in range(len(placement.items))))
+    write_csv(prepared / "twins.csv", TWINS, (_pair(placement, pair) for pair in placement.pairs))
 
 
 def _row(placement: Placement, i: int) -> list[object]:
@@ -30,10 +29,3 @@ def _pair(placement: Placement, pair: np.void) -> list[object]:
         for i in (pair["one"], pair["other"])
     ]
     return [*both[0], *both[1], "bytes" if placement.is_exact(pair) else "picture", f"{pair['correlation']:.4f}"]
-
-
-def _write(path: Path, header: list[str], rows: Iterable[list[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:  # names from old archives may be no UTF-8
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(rows)

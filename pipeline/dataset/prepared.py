@@ -66,7 +66,9 @@ def prepare(
         image, found = _stored(item, loaded.data, how, channels, size, method)
     except Refused as reason:
         return record, str(reason)
-    record["used"], record["signature"], record["tint"] = True, signature(image), tint(image)
+    # Bars would make strangers alike, so letterboxes are compared without them.
+    compared = fit(found.pixels, size, "stretch", found.extent) if method == "letterbox" else image
+    record["used"], record["signature"], record["tint"] = True, signature(compared), tint(compared)
     record["height"], record["width"] = found.height, found.width
     record["frames"], record["format"] = found.frames, found.format
     return record, image

@@ -9,6 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from pipeline.dataset.refused import Refused
+from pipeline.dataset.source.space import gigabytes
 
 # What may lie where a file is looked for; to open a pipe would wait for a writer, and a device may never end.
 KINDS = {
@@ -18,6 +19,8 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+LARGEST = 2**29  # bytes of a photo: 65 million pixels of 16 bits in four channels; what is longer would fill the memory
 
 
 @contextmanager
@@ -36,8 +39,10 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def contents(path: Path) -> bytes:
-    """Return a file's bytes. Raises Refused as `opened` does."""
+    """Return a file's bytes. Raises Refused as `opened` does, and for more than LARGEST."""
     with opened(path) as stream:
+        if (size := os.fstat(stream.fileno()).st_size) > LARGEST:
+            raise Refused(f"it has {gigabytes(size)}, more than any photo: a video?")
         return stream.read()
 
 

@@ -38,7 +38,7 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
         counts = count(placement, classes)
         require_images(placement, counts, cfg.dataset.split)
         packs = pack(files, placement, classes, prepared, cfg)
-    digest = hashlib.sha256("\0".join(classes).encode())
+    digest = hashlib.sha256("\0".join(classes).encode(errors="surrogatepass"))
     for written in packs:
         digest.update(written.close())
     mean, std = packs[0].statistics()

@@ -118,3 +118,13 @@ def test_a_file_outside_the_class_folders_is_listed_and_no_reason_to_stop(source
     assert "left out,not in a class folder" in (tmp_path / "prepared" / "images.csv").read_text()
     assert (manifest.classes, manifest.refused) == (["cat", "dog"], 0)
     require_current(tmp_path / "own", tmp_path / "prepared")
+
+
+def test_a_photo_whose_name_holds_a_carriage_return_is_the_one_that_was_prepared(source: Path, tmp_path: Path, config: MakeConfig) -> None:
+    shutil.copytree(source / "own", tmp_path / "own")
+    (tmp_path / "own" / "cat" / "0.png").rename(tmp_path / "own" / "cat" / "0\r.png")
+    (tmp_path / "prepared").mkdir()
+    link_folder(tmp_path / "own", tmp_path / "raw", "own")
+    cfg = config("dataset=folder", "resize.size=8")
+    resize(cfg, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.html", tmp_path / "chunks")
+    require_current(tmp_path / "own", tmp_path / "prepared")

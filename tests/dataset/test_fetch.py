@@ -203,6 +203,7 @@ def test_a_folder_is_taken_as_it_is_without_hidden_files(own: Path, own_photos: 
     (own / ".git" / "HEAD").write_text("hidden")
     (own / "__MACOSX" / "cat").mkdir(parents=True)
     (own / "__MACOSX" / "cat" / "notes").write_text("of macOS")
+    (own / "cat" / "Icon\r").write_text("of macOS")
     assert fetch(own_photos, raw, downloads, tmp_path) == 3
     found = {str(path.relative_to(raw)): path.read_text() for path in raw.rglob("*") if path.is_file()}
     assert found == {name: name for name in ("cat/1.jpg", "cat/deep/2.jpg", "dog/1.jpg")}

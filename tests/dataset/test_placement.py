@@ -19,6 +19,7 @@ from pipeline.dataset.placement import Placement, place
 from pipeline.dataset.prepared import RECORD
 from pipeline.dataset.readers import read
 from tests.conftest import MakeConfig
+from tests.samples import encoded
 
 PHOTOS = 120
 TWO_CUTS = [["test", "train"], ["train", "validation"]]
@@ -206,3 +207,20 @@ def test_beside_its_record_an_image_takes_half_a_kilobyte_at_most(cfg: Config, t
     few, many = 2_000, 8_000
     each = (memory_of(many, tmp_path / "many", cfg) - memory_of(few, tmp_path / "few", cfg)) / (many - few)
     assert each < 500
+
+
+def panorama(number: int, quality: int) -> bytes:
+    """Return a wide photo of its own pattern, all of it about as bright."""
+    coarse = np.random.default_rng(number).integers(110, 150, (4, 16), dtype=np.uint8)
+    return encoded(Image.fromarray(np.kron(coarse, np.ones((8, 8), np.uint8))), "JPEG", quality=quality)
+
+
+def test_the_bars_of_a_letterbox_make_no_twins_of_strangers(cfg: Config, tmp_path: Path) -> None:
+    add(tmp_path / "raw", range(20))
+    for number in range(12):
+        (tmp_path / "raw" / ("cat", "dog")[number % 2] / f"wide{number}.jpg").write_bytes(panorama(number, 95))
+    (tmp_path / "raw" / "cat" / "copy0.jpg").write_bytes(panorama(0, 80))
+    cfg.resize.method = "letterbox"
+    placement = placed(tmp_path / "raw", cfg, tmp_path)
+    paths = [{placement.items[i].path for i in (pair["one"], pair["other"])} for pair in placement.pairs]
+    assert paths == [{"cat/wide0.jpg", "cat/copy0.jpg"}]

@@ -193,3 +193,14 @@ def test_classes_are_sorted_whichever_of_them_comes_first(raw: Path, config: Cal
     assert manifest.classes == ["cat", "dog"]
     first = next(row for row in table(tmp_path / "prepared") if row["split"] == "train")
     assert (first["class"], np.load(tmp_path / "prepared" / "train_labels.npy")[0]) == ("dog", 1)
+
+
+def test_a_class_folder_that_is_no_utf_8_is_a_class(config: Callable[..., Config], tmp_path: Path) -> None:
+    for number in range(6):
+        path = tmp_path / "raw" / ("cat", os.fsdecode(b"h\xfctte"))[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        colour(9, 9, (40 * number, 0, 255 - 40 * number)).save(path)
+    (tmp_path / "prepared").mkdir()
+    cfg = config("dataset=folder", "resize.size=8", "dataset.twins.across=keep")
+    manifest = resize(cfg, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.html", tmp_path / "chunks")
+    assert Manifest.read(tmp_path / "prepared").classes == manifest.classes == ["cat", os.fsdecode(b"h\xfctte")]

@@ -5,6 +5,7 @@ import csv
 import os
 import signal
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -111,6 +112,16 @@ def test_a_folder_and_a_file_that_has_gone_are_refused(own: Path) -> None:
         contents(own / "dog")
     with pytest.raises(Refused, match="it can't be read: there is no such file"):
         contents(own / "dog" / "gone.jpg")
+
+
+def test_a_video_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "film.mp4").open("wb") as stream:
+        stream.truncate(700_000_000)  # bytes; none of them takes disk
+    tracemalloc.start()
+    with pytest.raises(Refused, match=r"it has 0\.70 GB, more than any photo: a video\?"):
+        contents(tmp_path / "film.mp4")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def test_each_has_its_row_with_the_reason_and_the_others_are_prepared(cfg: Config, own: Path, tmp_path: Path) -> None:

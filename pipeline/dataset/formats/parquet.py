@@ -1,17 +1,20 @@
 """Tables that hold the image files themselves, as the Hugging Face hub serves them: a column of images and one of labels."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.embedded import Embedded
+from pipeline.dataset.formats.split_names import command, split_of
 from pipeline.dataset.items import ALL, Item, column, named, others
 from pipeline.dataset.manifest import SPLITS
+from pipeline.dataset.names import first_of
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -24,7 +27,8 @@ ENDINGS = ("-", "/", ".")  # what may follow a split's prefix: train-00000-of-00
 def parquet(raw: Path, dataset: Dataset) -> list[Item]:
     """List the rows of every file; dataset.splits names the files' prefixes. Images stay in the files until they are asked for.
 
-    Raises DataError for files or columns that are missing or of other types, and for a row without a label."""
+    Raises DataError for files that no prefix names, for files or columns that are missing or of other types, and for a row without a
+    label."""
     items = [item for part, file in _files(raw, dataset) for item in _rows(raw, file, part, dataset)]
     return items + others(raw, items, "no image, or a table of images")
 
@@ -43,7 +47,29 @@ def _files(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
                 f"there are: {', '.join(names[:5]) or 'no parquet files'}"
             )
         found += [(part, raw / name) for name in mine]
+    if ALL not in dataset.splits:
+        _refuse_left([name for name in names if raw / name not in {file for _, file in found}], dataset)
     return found
+
+
+def _refuse_left(names: list[str], dataset: Dataset) -> None:
+    """Files that no prefix names are images that somebody has and would miss; of {all: …} they are left on purpose."""
+    if not names:
+        return
+    told = f"{first_of(names)} would be left out: no prefix in dataset.splits names {'it' if len(names) == 1 else 'them'}"
+    splits, prefix = dataset.splits or {}, _prefix(names[0])
+    if (part := split_of(prefix)) in SPLITS and part not in splits:
+        raise DataError(
+            f"{told}. Take it with `{command(dataset.name, splits | {part: prefix}, '+')}`, or move it out of the data's folder"
+        )
+    raise DataError(f"{told}. Name each prefix in dataset.splits, or move them out of the data's folder")
+
+
+def _prefix(name: str) -> str:
+    """Return a split's prefix from the name of one of its files: train of train-0.parquet and of train/0.parquet."""
+    path = PurePath(name)
+    word = re.split(r"[-.]", path.name)[0] or path.name
+    return str(path.parent if word.isdecimal() and path.parent.name else path.with_name(word))
 
 
 def _refuse_hidden_splits(names: list[str]) -> None:

@@ -21,7 +21,7 @@ def suggested(folders: Iterable[str]) -> dict[str, str]:
     Of several names for one split the shortest counts. Validation images can be drawn from train, so what is alone beside train is test."""
     found: dict[str, str] = {}
     for folder in sorted(folders, key=lambda folder: (len(folder), folder)):
-        if split := _split_of(folder):
+        if split := split_of(folder):
             found.setdefault(split, folder)
     if spare := found.pop(SPARE, None):
         found.setdefault("validation" if "test" in found else "test", spare)
@@ -30,17 +30,19 @@ def suggested(folders: Iterable[str]) -> dict[str, str]:
     return {split: found[split] for split in ("train", "validation", "test") if split in found} if {"train", "test"} <= found.keys() else {}
 
 
-def _split_of(folder: str) -> str | None:
+def split_of(folder: str) -> str | None:
     """Return which split a folder is called like; none for a name with words of two."""
     words = {word.lower() for word in WORD.findall(folder.rpartition("/")[2])}
     splits = [split for split, names in NAMES.items() if not names.isdisjoint(words)]
     return splits[0] if len(splits) == 1 else None
 
 
-def command(dataset: str, splits: Mapping[str, str]) -> str:
-    """Return the experiment that takes folders for these splits, as it is typed in a shell."""
+def command(dataset: str, splits: Mapping[str, str], sign: str = "") -> str:
+    """Return the experiment that takes folders for these splits, as it is typed in a shell.
+
+    sign: + where the data set's own file names some already, to which Hydra has to be told to add."""
     told = ", ".join(f"{split}: {_in_hydra(folder)}" for split, folder in splits.items())
-    return shlex.join(["dvc", "exp", "run", "-S", f"dataset={dataset}", "-S", f"dataset.splits={{{told}}}"])
+    return shlex.join(["dvc", "exp", "run", "-S", f"dataset={dataset}", "-S", f"{sign}dataset.splits={{{told}}}"])
 
 
 def _in_hydra(text: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -70,6 +71,8 @@ def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Row]:
 
 def _text(file: Path) -> str:
     data = file.read_bytes()
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")  # lines as old Macs end them
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,8 +83,9 @@ def _text(file: Path) -> str:
 def _delimiter(name: str, text: str, wanted: set[str]) -> str:
     header = text.partition("\n")[0].rstrip("\r")
     for delimiter in DELIMITERS:
-        if wanted <= set(next(csv.reader([header], delimiter=delimiter), [])):
-            return delimiter
+        with suppress(csv.Error):
+            if wanted <= set(next(csv.reader([header], delimiter=delimiter), [])):
+                return delimiter
     raise DataError(
         f"{name}:1: the header is {header[:80]!r}, expected the columns {' and '.join(sorted(wanted))} between commas, semicolons "
         "or tabs; dataset.columns says what they are called"

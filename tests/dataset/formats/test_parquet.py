@@ -13,6 +13,7 @@ from pipeline.config.errors import DataError
 from pipeline.dataset.formats.parquet import parquet
 from pipeline.dataset.readers import ALL, NO_CLASS, READERS, Item
 from tests.conftest import MakeConfig
+from tests.dataset.formats.test_split_names import as_printed
 from tests.samples import colour, data_set, encoded
 
 COLUMNS = {"image": "image", "label": "label"}
@@ -60,7 +61,7 @@ def test_the_data_set_of_conf_reads_the_hub_s_files(tmp_path: Path, config: Make
 
 
 def test_prefixes_of_the_files_are_the_splits(tmp_path: Path) -> None:
-    for name in ("train-00001-of-00002", "train-00000-of-00002", "test-00000-of-00001", "training-x", "validation/0000"):
+    for name in ("train-00001-of-00002", "train-00000-of-00002", "test-00000-of-00001", "validation/0000"):
         write(tmp_path / f"{name}.parquet", LABELS)
     items = parquet(tmp_path, data_set(columns=COLUMNS, splits={"train": "train", "validation": "validation", "test": "test"}))
     first = [(item.path, item.part) for item in items if item.path.endswith("#0")]
@@ -72,6 +73,44 @@ def test_prefixes_of_the_files_are_the_splits(tmp_path: Path) -> None:
     ]
     files = {item.path for item in items if item.label == NO_CLASS and item.why == "no image, or a table of images"}
     assert files == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")}
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("validation-00000-of-00001", {"validation": "validation"}),
+        ("val-0", {"validation": "val"}),
+        ("data/validation/0000", {"validation": "data/validation"}),
+        ("more, even/dev", {"validation": "more, even/dev"}),
+    ],
+)
+def test_a_file_of_a_split_that_is_not_named_is_told_with_the_command_that_takes_it(
+    name: str, taken: dict[str, str], tmp_path: Path, config: MakeConfig
+) -> None:
+    for file in ("train-0", "test-0", name):
+        write(tmp_path / f"{file}.parquet", LABELS, names=["cat", "dog"])
+    cfg = config("dataset=parquet").dataset
+    with pytest.raises(
+        DataError, match=rf"^{name}.parquet would be left out: no prefix in dataset.splits names it. Take it with `dvc"
+    ) as told:
+        parquet(tmp_path, cfg)
+    asked = as_printed(str(told.value))
+    assert asked.splits == {"train": "train", "test": "test"} | taken
+    assert {item.part for item in parquet(tmp_path, asked) if item.label} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(("name", "others"), [("extra-0", ""), ("training-x", ""), ("test2-0", " and 1 more")])
+def test_a_file_that_is_called_like_no_split_that_is_free_is_told_too(name: str, others: str, tmp_path: Path) -> None:
+    for file in ("train-0", "test-0", name, *("zebra-0" for _ in others[:1])):
+        write(tmp_path / f"{file}.parquet", LABELS)
+    with pytest.raises(DataError, match=rf"^{name}.parquet.* would be left out: .*Name .* in dataset.splits, or move .* out of the data"):
+        read(tmp_path, splits={"train": "train", "test": "test"})
+
+
+def test_of_all_files_those_of_one_prefix_may_be_taken(tmp_path: Path) -> None:
+    for file in ("train-0", "validation-0"):
+        write(tmp_path / f"{file}.parquet", LABELS)
+    assert len(read(tmp_path, splits={"all": "train"})) == len(LABELS)
 
 
 def test_splits_in_the_file_names_are_not_mixed_unasked(tmp_path: Path) -> None:

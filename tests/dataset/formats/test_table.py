@@ -57,7 +57,7 @@ def test_each_split_may_have_its_table_with_paths_below_its_own_folder(raw: Path
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_tables_of_every_office_program_are_read(delimiter: str, end: str, mark: bytes, raw: Path) -> None:
     put_files(raw, 'a, "b"; c.jpg')
@@ -146,3 +146,14 @@ def test_no_table_several_tables_and_a_missing_one_are_told(raw: Path) -> None:
 def test_columns_that_the_config_does_not_name_are_told(columns: Any, role: str, raw: Path) -> None:
     with pytest.raises(ConfigError, match=f"dataset.columns must say which column holds the {role}s, but it has no {role}"):
         read(raw, "path,label\na.jpg,cat\n", columns=columns)
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, '"a\rb"c\rd\n', "[" + '{"path": "a.jpg"}, ' * 9000 + "]"])
+def test_what_is_no_table_is_told(text: str, raw: Path) -> None:
+    with pytest.raises(DataError, match=r"^labels.csv:1: the header is .*, expected the columns label and path between commas"):
+        read(raw, text)
+
+
+def test_a_line_of_an_old_table_is_counted(raw: Path) -> None:
+    with pytest.raises(DataError, match=r"labels.csv:3: the table is not UTF-8 \(byte 0xa7\); save it as UTF-8"):
+        read(raw, "path,label\ra.jpg,cat\rb.jpg,groß\r".encode("mac-roman"))
