@@ -72,11 +72,15 @@ def find_artifacts(root: Path) -> list[str]:
     from pipeline.config.composition import compose, parse, resolved
     from pipeline.tracking import relocation
     from pipeline.tracking.faults import store_may_be_away
+    from pipeline.tracking.probe import probe
 
     uri = relocation.uri_of(parse(resolved(compose(root / "conf"))).tracking, root)
     if uri.startswith("http"):
         raise DataError(f"{without_credentials(uri)} is a server, which knows itself where its artifacts lie; --moved is for databases")
+    if (database := relocation.file_of(uri)) and not database.exists():
+        return []
     with store_may_be_away(uri):
+        probe(uri)
         return [f"the database leads to {relocation.ARTIFACTS}/ here, no more to {old}" for old in relocation.mend(uri, root)]
 
 

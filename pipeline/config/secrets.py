@@ -14,9 +14,12 @@ NAME = rf"(?:[\w.-]*(?:password|passwd|passphrase|secret|secret[_-]?key)|(?:[\w.
 
 QUERY = "token|key|apikey|sig|signature|secret|password|pwd|credential"
 
+# Of a web page's address, http://host:8/a@b, a number is the port and an @ the path's; a database's password may hold / ? #.
+PAGE = r"(?:(?<=http://)|(?<=https://))[^\s/?#@:'\"]{0,200}:\d{1,5}(?:[/?#\s'\"]|$)"
+
 # Quantifiers are bounded, so that no text takes long to search.
 SHAPES = {
-    "a user and a password in a URL": r"(?<=://)[^\s/?#@:'\"]{0,200}:(?!\d{1,5}(?:[/?#\s'\"]|$))\S{0,300}@",
+    "a user and a password in a URL": rf"(?<=://)(?!{PAGE})[^\s/?#@:'\"]{{0,200}}:\S{{0,300}}@",
     "a token in a URL": r"(?<=://)[^\s/?#@:'\"]{20,200}@",
     "a token or key in a URL's query": rf"(?i)(?<=[?&#;])(?:[\w-]{{0,60}}[_-])?(?:{QUERY})=[^\s&'\"]{{1,2000}}",
     "an AWS key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",

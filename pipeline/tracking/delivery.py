@@ -11,7 +11,6 @@ from filelock import FileLock, Timeout
 
 from pipeline.config.atomic import replace
 from pipeline.config.errors import NetworkError
-from pipeline.config.schema import Tracking
 from pipeline.tracking.arrival import Arrival, Part, State
 from pipeline.tracking.faults import is_refusal, sentence, store_may_be_away
 from pipeline.tracking.journal import (
@@ -30,8 +29,7 @@ from pipeline.tracking.journal import (
     waiting,
 )
 from pipeline.tracking.names import cut
-from pipeline.tracking.opening import opened
-from pipeline.tracking.store import Store
+from pipeline.tracking.opening import opened, store_of
 
 PATIENCE = 60  # seconds for a courier that is at work on a journal
 DELIVER = "python -m pipeline.command.deliver"
@@ -105,7 +103,7 @@ class Delivery:
     def _opened(self) -> int:
         """Open the store once there is something to deliver; return the number of the event that comes next."""
         if self.told and not self.arrival and (opening := opening_of(self.told)):
-            self.arrival = Arrival(Store(Tracking(**opening["tracking"]), self.home), self.folder, self.state)
+            self.arrival = Arrival(store_of(opening, self.home), self.folder, self.state)
             if self.state.run and not self.arrival.has_run():
                 self.state = self.arrival.state = State()
         return self.state.arrived

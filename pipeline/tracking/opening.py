@@ -4,20 +4,34 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from functools import partial
 from importlib.metadata import distributions
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
 
+from pipeline.config.errors import NetworkError
+from pipeline.config.schema import Tracking
 from pipeline.tracking.arrival import FILTERS, Arrival, Part
-from pipeline.tracking.journal import Event
+from pipeline.tracking.journal import STORE, Event
 from pipeline.tracking.names import LONGEST_KEY, LONGEST_PARAM, LONGEST_SOURCE, LONGEST_TAG, cut, key_of
 from pipeline.tracking.notes import note
+from pipeline.tracking.relocation import embedded
+from pipeline.tracking.store import Store
 
 MADE, RESUMED, JOINED = "made", "resumed", "joined"
 RESTORED = "restored"  # the tag of a run that is made from a bundle
 JOURNAL = "journal"  # the tag that names the journal by which a run was made
+
+
+def store_of(event: Event, home: Path) -> Store:
+    """Open the store that a journal's run belongs to, whatever this shell names. Raises NetworkError where that is not known here."""
+    config = Tracking(**{option.name: event["tracking"].get(option.name) for option in fields(Tracking)})  # another version's has others
+    is_by_variable = event.get("by_variable")  # older journals do not say
+    if is_by_variable and not os.environ.get(STORE):
+        raise NetworkError(f"this run's store was named by {STORE}, which is not set here; set it and repeat")
+    return Store(replace(config, uri=config.uri or embedded(home)) if is_by_variable is False else config, home)
 
 
 def opened(arrival: Arrival, event: Event) -> Iterator[Part]:

@@ -40,10 +40,10 @@ def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: 
         model = _model(store)
         version = _version_of(store.client, model, bundle) or _add_version(store, model, bundle, sample)
         told = f"registered as {model.name} version {version.version}"
-        if not may_lead:
-            return f"{told}; `{_crowning(version)}` makes it the {CHAMPION}"
         champion = _champion(store.client, model)
-        if champion and champion.tags.get("bundle") != bundle.digest and (why := _why_not(store.client, version, champion)):
+        if not may_lead and not (champion and champion.version == version.version):
+            return f"{told}; `{_crowning(version)}` makes it the {CHAMPION}"
+        if champion and champion.tags.get("bundle") != bundle.digest and (why := _why_not(store.client, version, bundle, champion)):
             return f"{told}; version {champion.version} stays {CHAMPION}: {why}"
         store.client.set_registered_model_alias(model.name, CHAMPION, str(version.version))
         return f"{told}, the {CHAMPION}"
@@ -51,11 +51,13 @@ def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: 
 
 def crown(store: Store, number: str) -> str:
     """Make a version champion because a person says so. Raises DataError where there is no such version."""
-    client, name = store.client, store.config.model
+    client = store.client
     with FileLock(store.lock("registry")), store_may_be_away(store.uri):
+        model = _find_model(store)
+        name = model.name if model else store.config.model
         if not (version := _found(client.get_model_version, name, number)):
             known = sorted(int(version.version) for version in _versions(client, {"name": name}) if version.name == name)
-            raise DataError(f"{name} has no version {number}; there are {', '.join(map(str, known)) or 'none'}")
+            raise DataError(f"{name} has no version {number}; its versions: {', '.join(map(str, known)) or 'none'}")
         client.set_registered_model_alias(name, CHAMPION, number)
     return f"{name} version {number} is the {CHAMPION}: {figures(version.tags)}"
 
@@ -71,18 +73,25 @@ def _found(get: Callable[..., Any], *names: str) -> Any:
 
 
 def _model(store: Store) -> RegisteredModel:
-    """Return the registered model of this name in the config, made where there is none; a renamed one is followed by its tag."""
+    """Return the registered model of this name in the config, made where there is none, and tagged so that it is found again."""
     client, name = store.client, store.config.model
-    if not (model := _found(client.get_registered_model, name)):
-        found = every(client.search_registered_models, filter_string=conditions({f"tags.`{CONFIGURED}`": name}))
-        model = next((model for model in found if model.tags.get(CONFIGURED) == name), None)
-    if not model:
+    if not (model := _find_model(store)):
         return client.create_registered_model(name, {CONFIGURED: name})
-    if model.name != name:
-        note(f"the registered model {name} is called {model.name} now, and is still this project's (tracking.model={name})")
     if model.tags.get(CONFIGURED) != name:
         client.set_registered_model_tag(model.name, CONFIGURED, name)
     return model
+
+
+def _find_model(store: Store) -> RegisteredModel | None:
+    """Return the registered model of this name in the config; a renamed one is followed by its tag."""
+    client, name = store.client, store.config.model
+    if model := _found(client.get_registered_model, name):
+        return cast(RegisteredModel, model)
+    found = every(client.search_registered_models, filter_string=conditions({f"tags.`{CONFIGURED}`": name}))
+    renamed = next((model for model in found if model.tags.get(CONFIGURED) == name), None)
+    if renamed:
+        note(f"the registered model {name} is called {renamed.name} now, and is still this project's (tracking.model={name})")
+    return renamed
 
 
 def _versions(client: MlflowClient, wanted: dict[str, str]) -> Iterator[ModelVersion]:
@@ -105,15 +114,16 @@ def _champion(client: MlflowClient, model: RegisteredModel) -> ModelVersion | No
     return _found(client.get_model_version, model.name, str(number)) if number else None
 
 
-def _why_not(client: MlflowClient, version: ModelVersion, champion: ModelVersion) -> str:
-    """Return why the champion stays, or nothing where the version is better."""
+def _why_not(client: MlflowClient, version: ModelVersion, bundle: Bundle, champion: ModelVersion) -> str:
+    """Return why the champion stays, or nothing where the bundle's version is better."""
     standing = _grounds_of_older(client, champion) | champion.tags
-    why = why_incomparable(version.tags, standing)
+    rival = version.tags | _selected_by(bundle)  # an older version lacks some of these tags, and a person may delete any
+    why = why_incomparable(rival, standing)
     if not why and not _has_files(client, champion):
         why = "its files are gone"
     if why:
         return f"{why}; `{_crowning(version)}` changes it"
-    return "" if is_better(version.tags, standing) else f"{figures(standing)}; this one {figures(version.tags)}"
+    return "" if is_better(rival, standing) else f"{figures(standing)}; this one {figures(rival)}"
 
 
 def _crowning(version: ModelVersion) -> str:
@@ -133,9 +143,14 @@ def _add_version(store: Store, model: RegisteredModel, bundle: Bundle, sample: N
         raise NetworkError(f"the run of bundle {bundle.digest[:12]} has not arrived in the MLflow store; repeat when it has")
     model_id, uri = _log_model(store, bundle, run.info.run_id, sample)
     test = {metric: value for metric, value in run.data.metrics.items() if metric.startswith("test/")}
-    scores = {metric: str(value) for metric, value in (bundle.validation | test).items()}
-    tags = {"bundle": bundle.digest, **scores, **grounds(bundle.config, bundle.manifest.data_digest)}
+    tags = {"bundle": bundle.digest, **{metric: str(value) for metric, value in test.items()}, **_selected_by(bundle)}
     return store.client.create_model_version(model.name, uri, run.info.run_id, tags, model_id=model_id)
+
+
+def _selected_by(bundle: Bundle) -> dict[str, str]:
+    """Return a version's tags that say what the bundle's network was selected by, and its figures."""
+    figures_of_kept = {metric: str(value) for metric, value in bundle.validation.items()}
+    return figures_of_kept | grounds(bundle.config, bundle.manifest.data_digest)
 
 
 def _log_model(store: Store, bundle: Bundle, run_id: str, sample: NDArray[np.uint8]) -> tuple[str, str]:
@@ -162,12 +177,13 @@ def _log_model(store: Store, bundle: Bundle, run_id: str, sample: NDArray[np.uin
 @contextmanager
 def _mlflows_default(store: Store) -> Iterator[None]:
     """Make the store the one that MLflow's functions write to; afterwards leave no trace, also not in the environment."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
+    given = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_experiment(experiment_id=store.experiment)
     try:
         yield
     finally:
         mlflow.set_tracking_uri(cast(str, None))  # unset, which its signature does not say that it takes
-        if given is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = given
+        for name, value in given.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, String, column, create_engine, func, inspect,
 from pipeline.config.counted import counted
 from pipeline.config.schema import Tracking
 from pipeline.tracking.experiment import CONFIGURED
+from pipeline.tracking.journal import STORE
 from pipeline.tracking.notes import note, note_once
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"  # below the project's root
@@ -28,7 +29,7 @@ COMMAND = "python -m pipeline.command.doctor --moved"
 
 
 def uri_of(config: Tracking, home: Path) -> str:
-    return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or embedded(home)
+    return config.uri or os.environ.get(STORE) or embedded(home)
 
 
 def embedded(home: Path) -> str:

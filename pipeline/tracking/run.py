@@ -29,7 +29,7 @@ from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.model.rows import Summary
-from pipeline.tracking.journal import BEGIN, Event, Journal
+from pipeline.tracking.journal import BEGIN, STORE, Event, Journal
 from pipeline.tracking.notes import note_once
 from pipeline.training.device import kind_of_device
 
@@ -180,6 +180,7 @@ def opening(config: Tree, manifest: Manifest, tags: dict[str, str]) -> Event:
     return {
         "name": run_name(config),
         "tracking": config["tracking"],
+        "by_variable": not config["tracking"]["uri"] and bool(os.environ.get(STORE)),  # not what it says: that may hold a password
         "params": {key: str(value) for key, value in leaves(spelled(config))},  # under the names of `dvc params diff`
         "tags": {**tags, **experiment, **code_tags(), "data_digest": manifest.data_digest},
         "data": {

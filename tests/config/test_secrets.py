@@ -15,6 +15,7 @@ from pipeline.config.entry import exit_code
 from pipeline.config.errors import ConfigError
 from pipeline.config.overrides import Overrides
 from pipeline.config.secrets import HIDDEN, looks_secret, redact
+from pipeline.config.urls import redacted, without_credentials
 from tests.config.copies import LOCAL, Copy
 from tests.project import Project, Ran, cloned
 
@@ -51,6 +52,22 @@ def test_what_looks_like_a_secret_is_seen_and_taken_out_of_any_text(text: str) -
         cleaned = redact(around.replace("{}", text))
         assert leaked(cleaned) == []
         assert HIDDEN in cleaned
+
+
+@pytest.mark.parametrize("password", ["7/wombat", "7#wombat", "7?wombat", "7@wombat", "wombat/7", "[wombat", "wom'bat"])
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql", "mssql+pyodbc"])
+def test_a_database_s_password_may_have_letters_that_end_a_web_address(scheme: str, password: str) -> None:
+    uri = f"{scheme}://me:{password}@host:5432/runs?sslmode=require"
+    assert without_credentials(uri) == f"{scheme}://host:5432/runs"
+    assert redacted(f"can't open {uri}", uri) == f"can't open {scheme}://host:5432/runs?sslmode=require"
+    assert redact(f"can't open {uri}") == f"can't open {scheme}://{HIDDEN}@host:5432/runs?sslmode=require"
+    assert looks_secret("tracking.uri", uri) == "a user and a password in a URL"
+
+
+@pytest.mark.parametrize("url", ["https://host/a@b/c", "http://host:5000/a@b", "s3://bucket/a:b@c", "sqlite:////home/a:b@c/runs.db"])
+def test_an_at_in_the_path_of_an_address_is_no_login(url: str) -> None:
+    assert without_credentials(url) == url
+    assert redacted(f"can't open {url}", url) == f"can't open {url}"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.addition import tracked_addition
 from pipeline.tracking.courier import Companion
 from pipeline.tracking.delivery import Delivery, settle
-from pipeline.tracking.journal import COURIER, Journal, waiting
+from pipeline.tracking.journal import COURIER, EVENTS, Journal, waiting
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
 from pipeline.tracking.view import view
@@ -438,3 +438,53 @@ def test_a_journal_that_a_courier_finishes_meanwhile_is_no_error(home: Path, beg
     monkeypatch.setattr("pipeline.tracking.delivery.waiting", lambda _: folders)
     assert settle(home) == []
     assert waiting(home) == []
+
+
+def ended(home: Path, cfg: Config, manifest: Manifest) -> Path:
+    """Write the journal of a training that has ended; return its folder."""
+    run = Run(Journal(home))
+    begin(run, dataclasses.asdict(cfg), manifest)
+    run.end("FINISHED")
+    run.journal.close()
+    return run.journal.folder
+
+
+def test_a_run_of_a_store_that_a_variable_named_waits_where_that_is_not_set(
+    home: Path, cfg: Config, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = f"sqlite:///{shutil.copy(home / 'mlflow.db', tmp_path / 'shared.db')}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
+    folder = ended(home, cfg, manifest)
+    assert "shared.db" not in (folder / EVENTS).read_text()  # an address may hold a password
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    [note] = settle(home)
+    assert "this run's store was named by MLFLOW_TRACKING_URI, which is not set here; set it and repeat" in note
+    assert waiting(home) == [folder]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
+    assert only_run(home, cfg).info.status == "FINISHED"
+    assert runs_in(f"sqlite:///{home / 'mlflow.db'}") == 0
+
+
+def test_a_run_of_the_project_s_own_store_goes_there_whatever_a_variable_names(
+    home: Path, cfg: Config, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    ended(home, cfg, manifest)
+    shared = f"sqlite:///{shutil.copy(home / 'mlflow.db', tmp_path / 'shared.db')}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
+    assert settle(home) == []
+    assert (runs_in(f"sqlite:///{home / 'mlflow.db'}"), runs_in(shared)) == (1, 0)
+
+
+def runs_in(uri: str) -> int:
+    store = MlflowClient(uri, uri)
+    return len(store.search_runs([experiment.experiment_id for experiment in store.search_experiments()]))
+
+
+def test_a_journal_of_another_version_of_the_config_arrives(home: Path, cfg: Config, manifest: Manifest) -> None:
+    folder = ended(home, cfg, manifest)
+    first, *others = (folder / EVENTS).read_text().split("\n\n")
+    opening = json.loads(first)
+    opening["tracking"] = {"retired": 1, **{key: value for key, value in opening["tracking"].items() if key != "wait"}}
+    (folder / EVENTS).write_text("\n\n".join([json.dumps(opening), *others]))
+    assert only_run(home, cfg).info.status == "FINISHED"

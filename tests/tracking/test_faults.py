@@ -105,6 +105,16 @@ def test_a_database_s_server_is_asked_at_its_usual_port_where_the_address_names_
         probe.probe(f"{scheme}://{host}/runs")
 
 
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg2", "mysql+pymysql", "http"])
+@pytest.mark.parametrize("password", [f"12/{PASSWORD}", f"{PASSWORD}#7", f"{PASSWORD}?7", f"7@{PASSWORD}", f"[{PASSWORD}"])
+def test_an_address_whose_password_ends_it_is_refused_with_how_to_write_it(scheme: str, password: str, cfg: Config, home: Path) -> None:
+    if scheme == "http" and password[0] in "17":  # a port, or what a web address may hold
+        pytest.skip("it can be read")
+    said = opened(cfg, home, f"{scheme}://me:{password}@127.0.0.1:9/runs")
+    assert "can't be read" in said
+    assert "in a password write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D" in said
+
+
 def test_tls_at_a_server_without_it_is_told(cfg: Config, home: Path) -> None:
     with proxy_of(NOBODY) as proxy:
         assert "check whether tracking.uri begins with http:// or https://" in opened(cfg, home, proxy.url.replace("http:", "https:"))
@@ -220,6 +230,11 @@ def test_what_an_error_says_becomes_what_to_do(words: str, remedy: str) -> None:
 def test_an_unknown_error_is_its_first_line_without_its_secrets() -> None:
     error = OSError(f"no way to x://me:{PASSWORD}@host\nTraceback\n (Background on this error at: https://sqlalche.me/e/1)")
     assert sentence(error, f"x://me:{PASSWORD}@host") == "no way to x://host"
+
+
+def test_an_error_that_quotes_the_address_shows_no_part_of_a_password_of_any_letters() -> None:
+    uri = f"mysql+pymysql://me:7/#?@{PASSWORD}@host/runs"
+    assert sentence(OSError(f"no way to {uri}"), uri) == "no way to mysql+pymysql://host/runs"
 
 
 def test_an_error_of_ours_is_none_of_the_store() -> None:

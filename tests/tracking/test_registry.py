@@ -1,6 +1,7 @@
 """The model registry: a bundle becomes a version once, and champion where it is better on the same data."""
 
 import dataclasses
+import os
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_a_bundle_is_registered_once_and_leads_only_where_its_validation_loss_is
     by_hand = "`python -m pipeline.command.champion 3 --model mnist` makes it the champion"
     assert said(store, cfg, better, may_lead=False) == f"registered as mnist version 3; {by_hand}"
     assert said(store, cfg, better) == "registered as mnist version 3, the champion"
+    assert said(store, cfg, better, may_lead=False) == "registered as mnist version 3, the champion"
 
 
 def test_a_tie_keeps_the_standing_champion(store: Store, cfg: Config, trained: MakeBundle) -> None:
@@ -129,9 +131,32 @@ def test_a_version_from_before_its_tags_said_all_is_compared_by_its_run(store: S
     assert said(store, cfg, trained(0.5)) == "registered as mnist version 3, the champion"
 
 
+@pytest.mark.parametrize("tag", ["loss", "selected_by", "data_digest", "validation/loss"])
+def test_a_bundle_whose_version_lost_a_tag_is_compared_by_what_it_says_itself(
+    tag: str, store: Store, cfg: Config, trained: MakeBundle
+) -> None:
+    better = trained(0.5)
+    said(store, cfg, trained(1.0))
+    said(store, cfg, better, may_lead=False)
+    store.client.delete_model_version_tag("mnist", "2", tag)
+    assert said(store, cfg, better) == "registered as mnist version 2, the champion"
+
+
+def test_a_renamed_model_is_followed_also_by_hand(store: Store, cfg: Config, trained: MakeBundle) -> None:
+    for loss in (1.0, 2.0):
+        said(store, cfg, trained(loss))
+    store.client.rename_registered_model("mnist", "numbers")
+    assert crown(store, "2") == "numbers version 2 is the champion: validation loss 2.0000"
+    with pytest.raises(DataError, match="^numbers has no version 7; its versions: 1, 2$"):
+        crown(store, "7")
+    by_its_name = Store(dataclasses.replace(cfg.tracking, model="numbers"), store.home)
+    assert crown(by_its_name, "1") == "numbers version 1 is the champion: validation loss 1.0000"
+    assert said(store, cfg, trained(0.5)) == "registered as numbers version 3, the champion"
+
+
 def test_only_a_version_that_there_is_can_be_crowned(store: Store, cfg: Config, trained: MakeBundle) -> None:
     said(store, cfg, trained(1.0))
-    with pytest.raises(DataError, match="mnist has no version 7; there are 1"):
+    with pytest.raises(DataError, match="^mnist has no version 7; its versions: 1$"):
         crown(store, "7")
 
 
@@ -151,9 +176,14 @@ def test_the_registered_model_says_what_it_takes_and_gives_and_its_classes(
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_registering_leaves_the_process_without_a_store_of_its_own(store: Store, cfg: Config, trained: MakeBundle) -> None:
+def test_registering_leaves_the_process_without_a_store_of_its_own(
+    store: Store, cfg: Config, trained: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    before = dict(os.environ)
     said(store, cfg, trained(1.0))
     assert not mlflow.is_tracking_uri_set()
+    assert dict(os.environ) == before
 
 
 def test_one_process_at_a_time_is_at_the_registry(store: Store, trained: MakeBundle, tmp_path: Path) -> None:

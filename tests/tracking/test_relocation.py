@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.command.doctor import find_artifacts
-from pipeline.config.errors import DataError
+from pipeline.config.errors import DataError, NetworkError
 from pipeline.config.schema import Config
 from pipeline.tracking.store import Store
 from tests.project import ROOT
@@ -147,6 +147,19 @@ def test_a_database_of_another_place_is_told_of_and_mended_by_a_person_only(
     run_with_file(Store(cfg.tracking, moved))
     assert len(files(moved)) == 2
     assert capsys.readouterr().err == ""
+
+
+def test_a_project_without_a_database_gets_none_by_looking_for_its_artifacts(
+    conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(conf, tmp_path / "conf")
+    assert find_artifacts(tmp_path) == []
+    assert not (tmp_path / "mlflow.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://me:7@wombat@127.0.0.1:9/runs")
+    with pytest.raises(NetworkError, match="in a password write / [?] # @") as caught:
+        find_artifacts(tmp_path)
+    assert "wombat" not in str(caught.value)
 
 
 def environment_made_in(place: Path, project: Path) -> str:
