@@ -166,10 +166,9 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
 
     from pipeline.config.composition import parse, plain, resolved
     from pipeline.config.held import held
-    from pipeline.config.order import settled
 
     live = None if in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
-    if stage == SHARED and may_help() and rank_of((config := parse(resolved(plain(cfg)))).training):
+    if stage == SHARED and may_help() and rank_of((config := parse(resolved(_settled(plain(cfg), in_dvc)))).training):
         with suppress(OSError):
             (WORKSPACE / run_folder).rmdir()  # which Hydra has made where torchrun has started this process
         with helping():
@@ -178,7 +177,7 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     is_job = HydraConfig.get().mode is RunMode.MULTIRUN
     if is_job:  # the command that helpers get is that of this job, not of the sweep
         sys.argv[1:] = [*typed, *(word for word in sys.argv if word.startswith("hydra"))]
-    checked: AbstractContextManager[Any] = nullcontext(resolved(settled(plain(cfg))) if in_dvc else None)
+    checked: AbstractContextManager[Any] = nullcontext(resolved(_settled(plain(cfg), in_dvc)) if in_dvc else None)
     unchanged: AbstractContextManager[None] = held(WORKSPACE, stage) if in_dvc else nullcontext()
     if live:
         from pipeline.config.live import live_run
@@ -191,6 +190,16 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
             return main(parse(params), Places(live, typed))
     except Timeout:
         raise BusyError(f"another process is writing the outputs of {stage}; wait for it or stop it, then repeat") from None
+
+
+def _settled(tree: dict[str, Any], in_dvc: bool) -> dict[str, Any]:
+    if in_dvc:
+        from pipeline.config.order import settled
+
+        return settled(tree)
+    from pipeline.config.live import ordered
+
+    return ordered(tree, WORKSPACE)
 
 
 def _stop(signal_number: int, _: Any) -> None:

@@ -71,7 +71,7 @@ def live_run(tree: Tree, root: Path, folder: Path, typed: list[str], is_job: boo
     origin = Origin(root, typed, tree=tree)
     with located(origin):
         try:
-            origin.tree = tree = settled(tree, Overrides.read(root / LOCAL).orders)
+            origin.tree = tree = ordered(tree, root)
             params = check(tree, known_keys(root / "conf", tree), accepted(root))
         except PipelineError:
             if not any(folder.iterdir()):
@@ -81,6 +81,11 @@ def live_run(tree: Tree, root: Path, folder: Path, typed: list[str], is_job: boo
             warn_of_unlifted(root)
         (folder / "config.yaml").write_text(dump(params))
         yield params
+
+
+def ordered(tree: Tree, root: Path) -> Tree:
+    """Return a live run's config with the reserved words applied; what it adds above an order of the overrides comes last."""
+    return settled(tree, Overrides.read(root / LOCAL).orders)
 
 
 def warn_of_unlifted(root: Path) -> None:

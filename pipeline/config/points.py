@@ -11,13 +11,11 @@ from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pipeline.config.composition import Tree, choices, in_one_line, known_keys, parse, plain
-from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
+from pipeline.config.live import ordered
 from pipeline.config.live_folder import refuse_folder
 from pipeline.config.lock import accepted
-from pipeline.config.order import settled
 from pipeline.config.origin import Origin
-from pipeline.config.overrides import Overrides
 from pipeline.config.rank import ranks_of
 from pipeline.config.refusals import located
 from pipeline.config.secrets import redact
@@ -52,7 +50,7 @@ class Points:
             self._check_folder(job, number)
             with open_dict(job):
                 del job["hydra"]
-            origin.tree = tree = settled(plain(job), Overrides.read(self.root / LOCAL).orders)
+            origin.tree = tree = ordered(plain(job), self.root)
             self._check_tree(tree)
             is_parallel = not config.hydra.launcher._target_.endswith(".BasicLauncher")
             if is_parallel and ranks_of(parse(self.accepted or {}).training) > 1:

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from pipeline.config.composition import compose
+from tests.project import ROOT
+
 SCRIPT = """
 import atexit, os, signal, sys
 from pipeline.config.entry import run_command
@@ -83,3 +86,24 @@ def test_a_folder_that_may_not_be_written_to_is_named_with_what_to_do(work: str)
 def test_a_read_only_file_system_is_told_likewise() -> None:
     done = run("raise OSError(30, 'Read-only file system', 'runs')")
     assert (done.returncode, done.stderr.partition(";")[0]) == (77, "script failed: runs: Read-only file system")
+
+
+HELPER = """
+import sys
+from pipeline.config.entry import launch
+
+def main(cfg, places):
+    assert list(cfg.model["layers"])[:2] == ["pool1", "conv1"]
+    print("trains with", cfg.training.devices, "devices", file=sys.stderr)
+
+sys.argv = ["train", "training=ddp", "model.layers.norm1=_absent_", *sys.argv[1:]]
+launch("train", main)
+"""
+
+
+def test_a_helper_of_a_live_training_has_the_config_that_rank_0_has() -> None:
+    names = [name for name in compose(ROOT / "conf")["model"]["layers"] if name not in ("pool1", "conv1", "norm1")]
+    words = [f"+model.layers._order_={['pool1', 'conv1', *names]}".replace("'", "")]
+    command = [sys.executable, "-c", HELPER, *words]
+    done = subprocess.run(command, env=os.environ | {"LOCAL_RANK": "1"}, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "trains with 2 devices\n")
