@@ -53,7 +53,7 @@ def _take_over(root: Path, origin: Origin) -> list[str]:
     before = Lock.read(root / "conf.lock") if (root / "conf.lock").exists() else Lock()
     new, values = beyond(root / "conf", composed, overrides.orders)
     origin.typed, origin.edited = [f"{key}={value}" for key, value in (new.chosen | new.changed).items()], ()
-    edits, own = Edits(before, overrides, Beyond(), new), Own.compose(root / "conf", choices(values))
+    edits, own = Edits(before, overrides, Beyond(), new, is_trial=True), Own.compose(root / "conf", choices(values))
     lines = edits.settle_choices(own.alone) + edits.settle_values(own)
     with overrides.on_trial():
         if lines:  # some may have been dropped

@@ -19,12 +19,13 @@ from pipeline.config.overrides import Overrides
 @dataclass(frozen=True)
 class Edits:
     """lock: what was. overrides: what this working copy has now. applied: what an experiment left, recorded in the lock.
-    new: what was set since, by hand or for the experiment that begins."""
+    new: what was set since, by hand or, is_trial, for the experiment that begins."""
 
     lock: Lock
     overrides: Overrides
     applied: Beyond
     new: Beyond
+    is_trial: bool = False
 
     def settle_choices(self, alone: Tree) -> list[str]:
         """Drop the choices that conf/ has changed later, with what was set for them; return a line for each, and for what is hidden."""
@@ -89,7 +90,8 @@ class Edits:
     def _is_left(self, key: str, under: Tree) -> bool:
         """Tell whether a key's group has another option than the overrides were written for; what an experiment tries is none."""
         group = key.partition(".")[0]
-        if not {group, "experiment"}.isdisjoint(self.new.chosen) or "experiment" in self.lock.chosen:
+        leading = LEADING if self.is_trial else ("experiment",)
+        if not {group, *leading}.isdisjoint(self.new.chosen) or not self.lock.chosen.keys().isdisjoint(LEADING):
             return False
         return self.lock.above.get(f"{group}.name", self._was(f"{group}.name")) != choices(under).get(group)
 

@@ -86,3 +86,33 @@ def test_an_experiment_with_another_augmentation_leaves_what_is_lifted(flipping:
     flipping.experiment("seed=2")
     flipping.configure()
     assert flipping.overrides == before | {"seed": 2}
+
+
+@pytest.fixture
+def narrow(project: Copy) -> Copy:
+    """The project with fewer filters in the first layer of cnn, lifted; cnn5, which a data set of photos brings, has that layer too."""
+    project.type("model.layers.conv1.filters", 8)
+    project.configure()
+    return project
+
+
+def test_an_experiment_with_a_data_set_leaves_the_layers_of_the_network_that_it_replaces(narrow: Copy) -> None:
+    before = narrow.overrides
+    narrow.experiment("dataset=folder")
+    narrow.experiment("seed=2")
+    assert narrow.overrides == before
+
+
+@pytest.mark.parametrize("word", ["dataset=folder", "experiment=cats_dogs"])
+def test_after_an_experiment_with_a_data_set_that_did_not_train_the_layers_are_still_there(word: str, narrow: Copy) -> None:
+    before = narrow.overrides
+    narrow.train()
+    narrow.experiment(word, trains=False)
+    narrow.configure()
+    assert (narrow.overrides, narrow.param("model.layers.conv1.filters")) == (before, 8)
+
+
+def test_a_data_set_chosen_by_hand_drops_the_layers_of_the_network_that_it_replaces(narrow: Copy) -> None:
+    narrow.type("dataset.name", "folder")
+    assert f"dropped from {LOCAL}: model.layers.conv1.filters, which was set for another model" in narrow.configure()
+    assert narrow.param("model.name") == "cnn5"
