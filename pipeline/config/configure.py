@@ -60,7 +60,7 @@ def _take_over(root: Path, origin: Origin) -> list[str]:
             values = compose(root / "conf", [f"{group}={option}" for group, option in new.chosen.items()])
             own = Own.compose(root / "conf", choices(values), own.alone)
         lock = _recorded(values, overrides, new, own)
-        lock.before = vars(before.beyond) if before.beyond and has_trained(root, before) else before.before
+        lock.before = before.left if before.beyond and has_trained(root, before) else before.before
         params = lock.composed()
         check(params, own.under, accepted(root))
     lock.write(root / "conf.lock")
@@ -81,7 +81,7 @@ def _compose(root: Path, origin: Origin) -> list[str]:
     ]
     if found.by_hand:
         refuse_mixture(root)
-    edits = Edits(found.lock, overrides, found.applied, found.by_hand)
+    edits = Edits(found.lock, overrides, found.applied, found.by_hand, found.earlier.get("beneath", {}))
     own = Own.compose(conf, {})
     lines = found.notes + edits.settle_choices(own.alone) + lift_choices(overrides, found)
     lines += edits.settle_values(own := Own.compose(conf, overrides.choices, own.alone)) + lift_values(overrides, found, own.under)

@@ -3,8 +3,8 @@
 conf.lock knows what both said when it was written. If only conf/ has changed since, its edit is the later one and what
 stands above goes. If what stands above is new or has changed, it stays, and a line names what it hides."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config.above import Own, above, group_of_choice, said
@@ -19,12 +19,14 @@ from pipeline.config.overrides import Overrides
 @dataclass(frozen=True)
 class Edits:
     """lock: what was. overrides: what this working copy has now. applied: what an experiment left, recorded in the lock.
-    new: what was set since, by hand or, is_trial, for the experiment that begins."""
+    new: what was set since, by hand or, is_trial, for the experiment that begins. earlier: key -> what conf/ itself said under
+    what `applied` holds, where that is of an experiment before the one that the lock was written for."""
 
     lock: Lock
     overrides: Overrides
     applied: Beyond
     new: Beyond
+    earlier: Mapping[str, Any] = field(default_factory=dict)
     is_trial: bool = False
 
     def settle_choices(self, alone: Tree) -> list[str]:
@@ -110,12 +112,12 @@ class Edits:
         yield from (key for key in keys if not group_of_choice(key, own))
 
     def _was(self, key: str) -> Any:
-        """Return conf/'s own value of a key when the lock was written."""
-        return self.lock.beneath[key] if key in self.lock.beneath else said(self.lock.values, key)
+        """Return conf/'s own value of a key when the lock was written, or when what counts of an earlier experiment was."""
+        return next((told[key] for told in (self.earlier, self.lock.beneath) if key in told), said(self.lock.values, key))
 
     def _is_swapped(self, key: str, own: Tree) -> bool:
         groups = (key.partition(".")[0], *LEADING)
-        return any(choices(own).get(group) != choices(self.lock.values).get(group) for group in groups)
+        return key not in self.earlier and any(choices(own).get(group) != choices(self.lock.values).get(group) for group in groups)
 
 
 def _dropped(key: str, value: Any, was: Any, now: Any) -> str:

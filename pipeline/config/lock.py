@@ -26,7 +26,7 @@ class Lock:
     overlooked: dict[str, str] = field(default_factory=dict)  # group -> what of it DVC does not look at: some values, and order
     above: Tree = field(default_factory=dict)  # what conf/local/overrides.yaml said: key -> value
     beneath: Tree = field(default_factory=dict)  # what conf/ itself said under the keys of `above` and of the experiment
-    before: dict[str, Tree] = field(default_factory=dict)  # chosen and changed of the experiment before, should this one not train
+    before: dict[str, Tree] = field(default_factory=dict)  # of the experiment before, should this one not train: `left`
 
     @classmethod
     def read(cls, path: Path) -> "Lock":
@@ -46,6 +46,12 @@ class Lock:
     def beyond(self) -> Beyond:
         """What the experiment put on top."""
         return Beyond(dict(self.chosen), dict(self.changed))
+
+    @property
+    def left(self) -> dict[str, Tree]:
+        """What the experiment put on top, with what conf/ itself said under it."""
+        keys = [*(f"{group}.name" for group in self.chosen), *self.changed]
+        return vars(self.beyond) | {"beneath": {key: self.beneath[key] for key in keys if key in self.beneath}}
 
     @property
     def standing(self) -> Tree:

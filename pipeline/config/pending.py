@@ -15,13 +15,16 @@ from pipeline.config.trained import has_trained
 
 @dataclass
 class Pending:
-    """params: the file without what is not kept. applied: of the last experiment. by_hand: set since. notes: what is not kept."""
+    """params: the file without what is not kept. applied: of the last experiment. by_hand: set since. notes: what is not kept.
+
+    earlier: what the lock says of the experiment before, where the last did not train and `applied` is of that one."""
 
     params: Tree = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     applied: Beyond = field(default_factory=Beyond)
     by_hand: Beyond = field(default_factory=Beyond)
     notes: list[str] = field(default_factory=list)
+    earlier: dict[str, Tree] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path) -> "Pending":
@@ -29,7 +32,8 @@ class Pending:
         raw, lock = read_yaml(root / "params.yaml"), Lock.read(root / "conf.lock")
         found = cls(settled(raw), lock, lock.beyond)
         if lock.beyond and not has_trained(root, lock):
-            found.applied = Beyond(**lock.before)
+            found.earlier = lock.before
+            found.applied = Beyond(lock.before.get("chosen", {}), lock.before.get("changed", {}))
             found.notes.append(f"not lifted: {lock.beyond} of the last experiment, whose training did not end")
         composed = lock.composed()
         if UNCHECKED in raw:
@@ -44,7 +48,7 @@ class Pending:
     def forget_entries(self, groups: Iterable[str]) -> list[str]:
         """Take out the layers and transforms that were set for another option of their group; return a line for each."""
         lines = []
-        for changed in (self.applied.changed, self.by_hand.changed):
+        for changed in [self.by_hand.changed] if self.earlier else [self.applied.changed, self.by_hand.changed]:
             for key in [key for key in changed if is_entry(key) and key.partition(".")[0] in groups]:
                 lines.append(f"not lifted: {key}={changed.pop(key)}, which was set for another {key.partition('.')[0]}")
         return lines

@@ -145,6 +145,26 @@ def test_an_experiment_that_did_not_train_leaves_nothing_but_what_stood_before(p
     assert (project.param("seed"), project.param("optimizer.lr"), project.overrides) == (3, 0.003, {"seed": 3})
 
 
+@pytest.mark.parametrize("failed", ["model=lenet", "dataset=folder"])
+def test_what_an_experiment_left_outlasts_one_with_other_options_that_did_not_train(failed: str, project: Copy) -> None:
+    project.experiment("model.layers.conv1.filters=8", "augmentation=erase")
+    project.experiment(failed, trains=False)
+    project.configure()
+    assert (project.param("model.layers.conv1.filters"), project.param("augmentation.name")) == (8, "erase")
+    assert (project.param("model.name"), project.param("dataset.name")) == ("cnn", "digits")
+
+
+def test_what_an_experiment_left_goes_by_a_later_edit_also_after_one_that_did_not_train(project: Copy) -> None:
+    project.experiment("optimizer.lr=0.5", "augmentation=erase", "seed=3")
+    project.experiment("dataset=folder", trains=False)
+    lr(project, 0.004)
+    project.default("augmentation", "flip")
+    lines = project.configure()
+    assert f"not lifted: optimizer.lr=0.5 of the last experiment, {LATER}: 0.003 -> 0.004" in lines
+    assert f"not lifted: augmentation=erase of the last experiment, {LATER}: shift -> flip" in lines
+    assert (project.param("optimizer.lr"), project.param("augmentation.name"), project.param("seed")) == (0.004, "flip", 3)
+
+
 def test_an_experiment_on_other_images_counts_when_it_has_trained_on_them(project: Copy) -> None:
     made = {"outs": [{"path": "data/prepared", "md5": "1"}]}
     project.train(resize=made, train={"deps": [{"path": "data/prepared", "md5": "1"}]})
