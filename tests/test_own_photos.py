@@ -30,4 +30,4 @@ def test_dvc_says_nothing_of_a_folder_without_photos_and_leaves_git_as_it_was(pr
 
 def test_a_folder_without_photos_is_refused_as_one(project: Project, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data/own holds no files"):
-        link_folder(project.root / "data" / "own", tmp_path / "raw", "data/own")
+        link_folder(project.root / "data" / "own", tmp_path / "raw", "data/own", "folder")

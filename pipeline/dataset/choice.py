@@ -25,11 +25,13 @@ def doubt(manifest: Manifest) -> str | None:
 
 def _way_out(manifest: Manifest) -> str:
     dataset = manifest.made_from["dataset"]
-    if "validation" in (dataset["splits"] or {}) or "split" in (dataset["columns"] or {}) or dataset["split"]["folds"]:
+    if "validation" in (dataset["splits"] or {}) or dataset["split"]["folds"]:
         return ""
+    # A manifest does not know what the table says.
+    start = "Where the table names no validation images itself, with" if "split" in (dataset["columns"] or {}) else "With"
     smallest = min(sum(of_class[name] for part, of_class in manifest.counts.items() if part != "test") for name in manifest.classes)
     folds = min(FOLDS, smallest)
     return (
-        f". With dataset.split.folds={folds}, one training for each dataset.split.fold from 0 to {folds - 1}, every image that is not "
+        f". {start} dataset.split.folds={folds}, one training for each dataset.split.fold from 0 to {folds - 1}, every image that is not "
         "test is validated once"
     )

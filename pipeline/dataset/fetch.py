@@ -17,6 +17,13 @@ from pipeline.dataset.source.download import download, part_of, size_of
 from pipeline.dataset.source.space import gigabytes, require_space
 from pipeline.dataset.source.unpack import folder_of, intact, unpack
 
+# What a person puts into a folder, by the reader that takes it.
+WANTED = {
+    "folder": "one sub-folder of images per class",
+    "csv": "the images and a table of them, labels.csv,",
+    "parquet": "its .parquet files",
+}
+
 
 def fetch(cfg: Config, raw: Path, downloads: Path, root: Path) -> int:
     """Put the data set's original files into `raw`, and nothing else; return their number.
@@ -26,7 +33,7 @@ def fetch(cfg: Config, raw: Path, downloads: Path, root: Path) -> int:
     mirror gives the right bytes, OSError (no space left) before a download that has no room."""
     sources = cfg.dataset.sources
     if sources.folder:
-        return link_folder(root / sources.folder, raw, sources.folder)
+        return link_folder(root / sources.folder, raw, sources.folder, cfg.dataset.reader)
     for file in sources.files.values():
         _require_inside(file.name)
     require_room(list(sources.files.values()), downloads)
@@ -77,23 +84,30 @@ def require_room(files: list[SourceFile], downloads: Path) -> None:
         print(f"{gigabytes(load)} to fetch, {gigabytes(room)} of disk for it at least; {gigabytes(free)} are free", flush=True)
 
 
-def link_folder(folder: Path, raw: Path, shown: str) -> int:
+def link_folder(folder: Path, raw: Path, shown: str, reader: str) -> int:
     """Link every file below folder into raw, hidden ones excepted."""
+    wanted = WANTED.get(reader, "the data set's files")
     if not folder.is_dir():
-        raise DataError(f"{shown} does not exist; make it and put one sub-folder of images per class into it")
+        raise DataError(f"{shown} does not exist; make it and put {wanted} into it")
     paths = visible_files(folder)
     if not paths:
-        raise DataError(f"{shown} holds no files; put one sub-folder of images per class into it, or choose another dataset")
-    filled = {parent for path in paths for parent in path.parents}
+        raise DataError(f"{shown} holds no files; put {wanted} into it, or choose another dataset")
+    _require_filled(folder, {parent for path in paths for parent in path.parents}, shown, reader)
+    for path in paths:
+        link(path, raw / path.relative_to(folder))
+    return len(paths)
+
+
+def _require_filled(folder: Path, filled: set[Path], shown: str, reader: str) -> None:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_dir() and path not in filled and not is_hidden(name):
             if path.is_symlink():
-                raise DataError(f"{shown}/{name} is a link; put the folder itself there, or make {shown} a link to a folder of classes")
-            raise DataError(f"{shown}/{name} is empty, and a class needs images; fill the folder or remove it")
-    for path in paths:
-        link(path, raw / path.relative_to(folder))
-    return len(paths)
+                raise DataError(
+                    f"{shown}/{name} is a link; put the folder itself there, or make {shown} a link to the folder of all images"
+                )
+            if reader == "folder":
+                raise DataError(f"{shown}/{name} is empty, and a class needs images; fill the folder or remove it")
 
 
 def link(source: Path, target: Path) -> None:

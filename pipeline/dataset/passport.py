@@ -12,6 +12,7 @@ from jinja2 import Environment
 from pipeline.config.counted import counted
 from pipeline.config.schema import Config
 from pipeline.dataset.choice import doubt
+from pipeline.dataset.items import ALL
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.dataset.names import first_of
 from pipeline.dataset.placement import Placement
@@ -48,7 +49,7 @@ def _content(cfg: Config, manifest: Manifest, placement: Placement, prepared: Pa
         "manifest": manifest,
         "counted": counted,
         "splits": SPLITS,
-        "shares": list(_shares(cfg, manifest)),
+        "shares": list(_shares(cfg, manifest, {item.part for item in placement.items} - {ALL})),
         "notes": list(notes(cfg, manifest, placement)),
         "samples": _samples(manifest, prepared),
         "more_classes": max(0, len(manifest.classes) - MOST_CLASSES),
@@ -95,9 +96,8 @@ def stray(placement: Placement) -> str:
     return f"{are} left out ({found[0].why}): {first_of([item.path for item in found])}"
 
 
-def _shares(cfg: Config, manifest: Manifest) -> Iterator[tuple[str, str, str]]:
-    """Yield split, asked share and share got, where the split was drawn."""
-    official = set(cfg.dataset.splits or {})
+def _shares(cfg: Config, manifest: Manifest, official: set[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield split, asked share and share got, where the split was drawn. official: the splits that the data names."""
     drawn = {"test": cfg.dataset.split.test, "validation": _validation(cfg)}
     total = sum(manifest.images(split) for split in SPLITS)
     for split, asked in drawn.items():

@@ -46,10 +46,15 @@ def test_folds_are_offered_as_many_as_the_smallest_class_has_images_for(manifest
 
 
 @pytest.mark.parametrize(
-    "node", [{"splits": {"train": "a", "validation": "b", "test": "c"}}, {"columns": {"split": "x"}}, {"split": {"folds": 3}}]
+    "node", [{"splits": {"train": "a", "validation": "b", "test": "c"}}, {"columns": {"split": "x"}, "split": {"folds": 3}}]
 )
 def test_folds_are_not_offered_where_they_cannot_be_or_are_there_already(node: dict[str, Any], manifest: Manifest) -> None:
     assert (doubt(with_images(manifest, 20, **node)) or "").endswith("told apart by chance")
+
+
+def test_of_a_table_folds_are_offered_where_it_names_no_validation_images(manifest: Manifest) -> None:
+    told = doubt(with_images(manifest, 20, columns={"image": "path", "label": "label", "split": "split"})) or ""
+    assert ". Where the table names no validation images itself, with dataset.split.folds=5, one training for each" in told
 
 
 def test_the_page_of_the_data_says_it(config: MakeConfig, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, config: MakeConfig) -> Path
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
     (top / "prepared").mkdir()
-    link_folder(top / "own", top / "raw", "own")
+    link_folder(top / "own", top / "raw", "own", "folder")
     cfg = config("dataset=folder", "resize.size=8")
     cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
     resize(cfg, top / "raw", top / "prepared", top / "data.html", top / "chunks")
@@ -107,7 +107,7 @@ def test_a_file_outside_the_class_folders_is_listed_and_no_reason_to_stop(source
     (tmp_path / "raw").mkdir()
     shutil.copytree(source / "own", tmp_path / "own")
     (tmp_path / "own" / "README.txt").write_text("my photos")
-    link_folder(tmp_path / "own", tmp_path / "raw", "own")
+    link_folder(tmp_path / "own", tmp_path / "raw", "own", "folder")
     (tmp_path / "prepared").mkdir()
     cfg = config("dataset=folder", "resize.size=8")
     cfg.dataset.split.validation = cfg.dataset.split.test = 0.3
@@ -124,7 +124,7 @@ def test_a_photo_whose_name_holds_a_carriage_return_is_the_one_that_was_prepared
     shutil.copytree(source / "own", tmp_path / "own")
     (tmp_path / "own" / "cat" / "0.png").rename(tmp_path / "own" / "cat" / "0\r.png")
     (tmp_path / "prepared").mkdir()
-    link_folder(tmp_path / "own", tmp_path / "raw", "own")
+    link_folder(tmp_path / "own", tmp_path / "raw", "own", "folder")
     cfg = config("dataset=folder", "resize.size=8")
     resize(cfg, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.html", tmp_path / "chunks")
     require_current(tmp_path / "own", tmp_path / "prepared")

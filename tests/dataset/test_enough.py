@@ -118,3 +118,42 @@ def test_a_class_of_which_no_file_can_be_used_is_told(cfg: Config, tmp_path: Pat
     cfg.resize.max_refused = 0.5
     with pytest.raises(DataError, match=r"1 of 3 classes has too few images: eel has 0 \(eel/notes.txt\)"):
         prepared(cfg, tmp_path)
+
+
+def with_table(cfg: Config, top: Path, *rows: tuple[int, str]) -> None:
+    """Put a table with a split column there, of photos of cats and dogs by their numbers."""
+    add(top / "raw", range(12))
+    lines = [f"{('cat', 'dog')[number % 2]}/{number:03}.png,{('cat', 'dog')[number % 2]},{part}" for number, part in rows]
+    (top / "raw" / "labels.csv").write_text("\n".join(["path,label,split", *lines]))
+    cfg.dataset.reader, cfg.dataset.columns = "csv", {"image": "path", "label": "label", "split": "split"}
+
+
+def test_a_split_column_without_test_images_is_told_so(cfg: Config, tmp_path: Path) -> None:
+    with_table(cfg, tmp_path, *((number, "train" if number < 8 else "validation") for number in range(12)))
+    with pytest.raises(
+        DataError,
+        match=r"class cat has no images in the test split \(6 in all\)\. The split column names no test images: name some, or remove the "
+        r"column so that the splits are drawn$",
+    ):
+        prepared(cfg, tmp_path)
+
+
+def test_a_split_column_without_test_images_of_a_class_is_told_so(cfg: Config, tmp_path: Path) -> None:
+    with_table(cfg, tmp_path, *((number, "test" if number in (1, 3) else "train") for number in range(12)))
+    with pytest.raises(DataError, match=r"The split column names no test images of this class that can be used: name some, or remove"):
+        prepared(cfg, tmp_path)
+
+
+def test_splits_of_the_config_without_test_images_are_told_so(cfg: Config, tmp_path: Path) -> None:
+    add(tmp_path / "raw" / "train", range(12))
+    cfg.dataset.splits = {"train": "train"}
+    with pytest.raises(
+        DataError, match=r"dataset\.splits names no test images: name some, or let the splits be drawn by dataset\.splits={all"
+    ):
+        prepared(cfg, tmp_path)
+
+
+def test_a_table_without_rows_is_told_so(cfg: Config, tmp_path: Path) -> None:
+    with_table(cfg, tmp_path)
+    with pytest.raises(DataError, match="^no image has a class: the table has no rows, or none of the folders holds images$"):
+        prepared(cfg, tmp_path)

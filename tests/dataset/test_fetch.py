@@ -194,6 +194,7 @@ def own(tmp_path: Path) -> Path:
 @pytest.fixture
 def own_photos(cfg: Config) -> Config:
     cfg.dataset.sources = Sources(folder="own", mirrors=[], files={})
+    cfg.dataset.reader = "folder"
     return cfg
 
 
@@ -235,6 +236,34 @@ def test_an_empty_hidden_folder_does_not_matter(own: Path, own_photos: Config, r
 
 def test_a_missing_folder_is_told_with_what_to_put_there(own_photos: Config, raw: Path, downloads: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="own does not exist; make it and put one sub-folder of images per class into it"):
+        fetch(own_photos, raw, downloads, tmp_path)
+
+
+@pytest.mark.parametrize("reader", ["csv", "parquet"])
+def test_where_a_table_names_the_photos_an_empty_folder_does_not_matter(
+    reader: str, own: Path, own_photos: Config, raw: Path, downloads: Path, tmp_path: Path
+) -> None:
+    (own / "later").mkdir()
+    own_photos.dataset.reader = reader
+    assert fetch(own_photos, raw, downloads, tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    ("reader", "wanted"),
+    [
+        ("folder", "one sub-folder of images per class"),
+        ("csv", "the images and a table of them, labels.csv,"),
+        ("parquet", "its .parquet files"),
+    ],
+)
+def test_what_is_missing_is_what_the_reader_wants(
+    reader: str, wanted: str, own_photos: Config, raw: Path, downloads: Path, tmp_path: Path
+) -> None:
+    own_photos.dataset.reader = reader
+    with pytest.raises(DataError, match=rf"^own does not exist; make it and put {wanted} into it$"):
+        fetch(own_photos, raw, downloads, tmp_path)
+    (tmp_path / "own").mkdir()
+    with pytest.raises(DataError, match=rf"^own holds no files; put {wanted} into it, or choose another dataset$"):
         fetch(own_photos, raw, downloads, tmp_path)
 
 

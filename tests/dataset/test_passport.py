@@ -1,6 +1,7 @@
 """reports/data.html tells everything about a data set, in one file that needs nothing beside it."""
 
 import base64
+import copy
 import csv
 import io
 import re
@@ -118,3 +119,27 @@ def test_equal_data_makes_an_equal_page(top: Path, cfg: Config, page: str, tmp_p
     (tmp_path / "prepared").mkdir()
     resize(cfg, top / "raw", tmp_path / "prepared", tmp_path / "data.html", tmp_path / "scratch")
     assert (tmp_path / "data.html").read_text() == page
+
+
+@pytest.mark.parametrize(
+    ("splits", "parts", "told"),
+    [
+        (None, "", {"test", "validation"}),
+        ({"all": "labels.csv"}, "", {"test", "validation"}),
+        (None, "train test", {"validation"}),
+        (None, "train validation test", set()),
+    ],
+)
+def test_a_share_is_told_of_the_splits_that_were_drawn(
+    splits: dict[str, str] | None, parts: str, told: set[str], config: MakeConfig, tmp_path: Path
+) -> None:
+    add(tmp_path / "raw", range(24))
+    rows = [f"{path.relative_to(tmp_path / 'raw')},{path.parent.name}" for path in sorted((tmp_path / "raw").rglob("*.png"))]
+    named = ["," + parts.split()[i % len(parts.split())] for i in range(24)] if parts else [""] * 24
+    table = ["path,label,split" if parts else "path,label", *map("".join, zip(rows, named, strict=True))]
+    (tmp_path / "raw" / "labels.csv").write_text("\n".join(table))
+    (tmp_path / "prepared").mkdir()
+    cfg = copy.deepcopy(config("dataset=csv", "resize.size=8"))
+    cfg.dataset.splits = splits
+    resize(cfg, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.html", tmp_path / "chunks")
+    assert set(re.findall(r"(\w+): share asked for, share got", (tmp_path / "data.html").read_text())) == told
