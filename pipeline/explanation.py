@@ -19,7 +19,7 @@ from pipeline.answers import Answers, answers, sources
 from pipeline.bundle import Bundle, Filters
 from pipeline.config.counted import counted
 from pipeline.config.schema import Explain
-from pipeline.dataset.names import shown
+from pipeline.dataset.names import LONGEST, shown
 
 
 def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain, views: str) -> None:
@@ -33,7 +33,7 @@ def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Expla
     classes = bundle.manifest.classes
     labels: Labels = np.load(prepared / "validation_labels.npy")
     for number, index in enumerate(first_of_each_class(labels, config.images), start=1):
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", classes[labels[index]])  # MLflow takes no other letters in a key
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", classes[labels[index]])[:LONGEST]  # MLflow takes no other letters in a key
         _draw_way(pictures / f"feature_maps-{number}-{name}.png", bundle, prepared, index, classes[labels[index]], config)
     test = answers(bundle, prepared, "test", config.batch_size, views)
     _draw_confusion(pictures / "confusion.png", test)

@@ -167,6 +167,14 @@ def test_a_class_name_becomes_a_file_name(bundle: Bundle, prepared: Path, cfg: C
     ]
 
 
+def test_a_long_class_name_is_cut_in_the_file_name(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    manifest = dataclasses.replace(bundle.manifest, classes=["a" * 250, "ü" * 250, "b"])
+    write_pictures(dataclasses.replace(bundle, manifest=manifest, filters=None), prepared, tmp_path, cfg.explain, "plain")
+    assert sorted(path.name for path in tmp_path.glob("feature_maps*")) == [
+        *(f"feature_maps-1-{'a' * 80}.png", "feature_maps-2-_.png", "feature_maps-3-b.png")
+    ]
+
+
 def test_the_first_image_of_each_class_is_taken_and_classes_without_one_are_passed_over() -> None:
     labels = np.array([4, 2, 4, 0, 2, 0])
     assert first_of_each_class(labels, 2) == [3, 1]

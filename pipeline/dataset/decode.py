@@ -21,6 +21,7 @@ from pipeline.dataset.refused import Refused
 from pipeline.dataset.square import Extent
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM")  # no EPS: Pillow would start Ghostscript
+TRUSTED = "raise it if you trust the file"
 MOST_FRAMES = 1000  # counted of a TIFF: a hostile one of a megabyte claims enough for Pillow to count for minutes
 
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # 64 MB: a megabyte of metadata does not make a picture a bad one
@@ -70,7 +71,7 @@ def decode(data: bytes, channels: int, how: Decode, side: int | None = None) -> 
     except (Refused, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise Refused(f"its header promises more than twice decode.max_pixels={how.max_pixels}") from error
+        raise Refused(f"its header promises more than twice decode.max_pixels={how.max_pixels}; {TRUSTED}") from error
     except Exception as error:  # Pillow's readers raise of every kind on damaged bytes: a TIFF's broken tag is a TypeError
         raise Refused(_reason(data, error)) from error
 
@@ -88,7 +89,7 @@ def _at_most(pixels: int) -> Iterator[None]:
 def _require_size(image: Image.Image, how: Decode) -> None:
     width, height = image.size
     if width * height > how.max_pixels:
-        raise Refused(f"{width} x {height} pixels are more than decode.max_pixels={how.max_pixels}")
+        raise Refused(f"{width} x {height} pixels are more than decode.max_pixels={how.max_pixels}; {TRUSTED}")
     if min(width, height) < how.smallest_side:
         raise Refused(f"{width} x {height} pixels, and decode.smallest_side={how.smallest_side}")
 

@@ -72,12 +72,11 @@ def _remedy(placement: Placement, name: str, part: str, official: set[str], data
             f"The {are} a twin in a later split, which twins.csv lists: add images that differ more, "
             "or keep twins by dataset.twins.across=keep"
         )
-    if not dataset.splits or ALL in dataset.splits:
-        of_class = " of this class that can be used" if part in official else ""
-        return f"The split column names no {part} images{of_class}: name some, or remove the column so that the splits are drawn"
     if part not in official:
-        return f"dataset.splits names no {part} images: name some, or let the splits be drawn by dataset.splits={{all: …}}"
+        if dataset.splits and ALL not in dataset.splits:
+            return f"dataset.splits names no {part} images: name some, or let the splits be drawn by dataset.splits={{all: …}}"
+        return f"The split column names no {part} images: name some, or remove the column so that the splits are drawn"
     return (
         f"The data says itself which images are its {part} split, perhaps the last ones of a list in the order of the classes: "
-        "shuffle them over its splits, or leave the splits to be drawn (dataset.splits: null)"
+        "shuffle them over its splits, or leave the splits to be drawn (dataset.splits: null, no split column)"
     )

@@ -16,7 +16,11 @@ from pipeline.dataset.reading import contents
 ALL = "all"  # the part of images that no official split claims
 NO_CLASS = ""  # the label of what is listed, but not used
 NOT_TAKEN = "is not in dataset.take"  # why an image of another class is not used
-PHOTOS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # how the names of photos end
+# How the names of photos end, those of kinds that are not read too.
+PHOTOS = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def shown(name: str, most: int = LONGEST) -> str:
 
 
 def on_one_line(name: str) -> str:
-    return "".join(_escaped(character) if _is_breaking(character) else character for character in name)
+    return "".join(spelled_out(character) if _is_breaking(character) else character for character in name)
 
 
 def first_of(names: Sequence[str], most: int = MOST, written: Callable[[str], str] = shown) -> str:
@@ -38,12 +38,13 @@ def alike(names: Iterable[str]) -> list[str]:
 
 def escaped(name: str) -> str:
     """Return a name in ASCII, by which names can be told apart that look alike."""
-    return "".join(character if character.isascii() and not _is_breaking(character) else _escaped(character) for character in name)
+    return "".join(character if character.isascii() and not _is_breaking(character) else spelled_out(character) for character in name)
 
 
 def _is_breaking(character: str) -> bool:
     return character in TURNING or unicodedata.category(character) in BREAKING
 
 
-def _escaped(character: str) -> str:
+def spelled_out(character: str) -> str:
+    """Return a character as Python writes it by its number."""
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")

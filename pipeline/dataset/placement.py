@@ -41,7 +41,7 @@ class Placement:
     def reason(self, i: int) -> str:
         """Return why an item is not used, or ""."""
         twin = self.left_out_for[i]
-        return self.reasons[i] if twin == NONE else f"twin of {self.items[twin].path}, which is in {self.drawn_name(twin)}"
+        return self.reasons[i] if twin == NONE else f"twin of {self.items[twin].path}, which was drawn into {self.drawn_name(twin)}"
 
     def is_exact(self, pair: np.void) -> bool:
         """Tell whether two twins have the same bytes."""

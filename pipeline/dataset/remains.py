@@ -18,13 +18,14 @@ def remains(data: bytes, side: int) -> Image.Image | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")) as image:
-                longer, orientation = max(image.size), orientation_of(image)
-                width, height = (max(1, round(length * min(1, side / longer))) for length in image.size)
+                whole = image.size
                 _, extent = image.draft("RGB", (side, side)) or (None, None)
                 if image.width * image.height > LARGEST:
                     return None
-                small = image.convert("RGB").resize((width, height), box=extent, reducing_gap=2.0)
-                return Image.fromarray(turned(np.asarray(small), orientation))
+                loaded = image.convert("RGB")  # which turns a TIFF by itself, and takes its orientation away
+                width, height = (max(1, round(length * min(1, side / max(whole)))) for length in (whole if extent else loaded.size))
+                small = loaded.resize((width, height), box=extent, reducing_gap=2.0)
+                return Image.fromarray(turned(np.asarray(small), orientation_of(image)))
     except Exception:  # damaged in whatever way
         return None
     finally:

@@ -68,7 +68,7 @@ def refuse_bad(placement: Placement, resize: Resize) -> None:
         first = f"{shown(placement.items[refused[0]].path)}: {placement.reason(refused[0])}"
         allowed = "resize.on_bad=stop" if resize.on_bad == "stop" else f"resize.max_refused={resize.max_refused}"
         raise DataError(
-            f"{len(refused)} of {counted(total, 'file')} can't be used, more than {allowed} allows; the first is {first}. "
+            f"{len(refused):,} of {counted(total, 'file')} can't be used, more than {allowed} allows; the first is {first}. "
             f"Remove them, or {'choose resize.on_bad=skip' if resize.on_bad == 'stop' else 'raise resize.max_refused'}"
         )
 

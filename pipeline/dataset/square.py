@@ -36,9 +36,9 @@ def _cropped(image: NDArray[np.uint8], size: int, extent: Extent) -> NDArray[np.
 
 def scaled(image: NDArray[np.uint8], height: int, width: int, extent: Extent) -> NDArray[np.uint8]:
     """Bring (H, W, C) to (height, width, C) without aliasing."""
-    # Area averaging when shrinking: bilinear would skip pixels and alias. Bilinear when growing: area gives blocks.
-    if height * width < extent[0] * extent[1]:
-        changed = cv2.resize(image, None, fx=width / extent[1], fy=height / extent[0], interpolation=cv2.INTER_AREA)
-    else:
-        changed = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    # Area averaging where a side shrinks: bilinear would skip pixels and alias. Bilinear where one grows: area gives blocks.
+    fy, fx = min(1.0, height / extent[0]), min(1.0, width / extent[1])
+    changed = cv2.resize(image, None, fx=fx, fy=fy, interpolation=cv2.INTER_AREA) if min(fy, fx) < 1 else image
+    if changed.shape[:2] != (height, width):
+        changed = cv2.resize(changed, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(changed, np.uint8).reshape(height, width, image.shape[2])

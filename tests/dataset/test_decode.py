@@ -246,13 +246,13 @@ def test_bytes_between_a_jpegs_parts_do_no_harm(how: Decode) -> None:
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(how: Decode) -> None:
-    with pytest.raises(Refused, match=r"^4 x 6 pixels are more than decode\.max_pixels=23$"):
+    with pytest.raises(Refused, match=r"^4 x 6 pixels are more than decode\.max_pixels=23; raise it if you trust the file$"):
         decode(encoded(NOISE, "PNG")[:60], 3, replace(how, max_pixels=23))
 
 
 @pytest.mark.parametrize("data", [gif(60_000, 60_000, 1), png(60_000, 60_000, 8, GRAY, b""), tiff(60_000, 60_000, 8, b"\0")])
 def test_a_bomb_is_refused_by_what_its_header_promises(data: bytes, how: Decode) -> None:
-    with pytest.raises(Refused, match=r"^its header promises more than twice decode\.max_pixels=50000000$"):
+    with pytest.raises(Refused, match=r"^its header promises more than twice decode\.max_pixels=50000000; raise it if you trust the file$"):
         decode(data, 3, how)
 
 

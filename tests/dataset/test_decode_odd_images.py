@@ -20,7 +20,7 @@ REASONS = {
     "pillow/truncated_jpeg.jpg": "damaged: Premature end of JPEG file",
     "pillow/truncated_end_chunk.png": "damaged: Truncated File Read",
     "pillow/broken_data_stream.png": "damaged: unrecognized data stream contents when reading image file",
-    "pillow/decompression_bomb.gif": "its header promises more than twice decode.max_pixels=50000000",
+    "pillow/decompression_bomb.gif": "its header promises more than twice decode.max_pixels=50000000; raise it if you trust the file",
     "pillow/zero_width.gif": "damaged: its header is broken or of an unknown kind",
     "pillow/test-ole-file.doc": "not an image",
     "pngsuite/xs1n0g01.png": "not an image",  # its signature is broken

@@ -125,7 +125,7 @@ def test_no_two_splits_hold_twins_and_each_left_out_one_says_for_which(with_twin
         assert len(used) == 1
         for i in set(both) & set(placement.left_out):
             [other] = set(both) - {i}
-            assert placement.reason(i) == f"twin of {placement.items[other].path}, which is in {placement.drawn_name(other)}"
+            assert placement.reason(i) == f"twin of {placement.items[other].path}, which was drawn into {placement.drawn_name(other)}"
             assert rank[placement.drawn_name(other)] > rank[placement.drawn_name(i)]
             assert placement.status(i) == "left out"
 

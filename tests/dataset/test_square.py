@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -60,3 +61,27 @@ def test_an_image_of_the_right_size_stays_as_it_is() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     for method in ("stretch", "letterbox", "crop"):
         np.testing.assert_array_equal(fit(image, 8, method), image)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("length", [256, 60])
+def test_fine_stripes_become_gray_also_where_the_other_side_grows(length: int, turned: bool) -> None:
+    stripes = np.zeros((8, length, 1), np.uint8)
+    stripes[:, ::4] = 200
+    image = stripes.transpose(1, 0, 2) if turned else stripes
+    found = fit(image, 16, "stretch")[..., 0]
+    assert abs((found.T if turned else found).mean(axis=0) - 50).max() <= 20
+    assert found.mean() == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("shape", "how"),
+    [((40, 50), cv2.INTER_AREA), ((16, 50), cv2.INTER_AREA), ((9, 12), cv2.INTER_LINEAR), ((16, 7), cv2.INTER_LINEAR)],
+)
+def test_what_shrinks_both_ways_is_averaged_and_what_grows_both_ways_is_interpolated(
+    shape: tuple[int, int], how: int, channels: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, channels), dtype=np.uint8)
+    expected = cv2.resize(image, (16, 16), interpolation=how).reshape(16, 16, channels)
+    np.testing.assert_array_equal(fit(image, 16, "stretch"), expected)

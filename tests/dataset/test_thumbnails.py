@@ -85,3 +85,18 @@ def test_packed_pixels_are_enlarged_by_a_whole_number(shape: tuple[int, ...], si
 def test_a_strip_is_of_squares(side: int, drawn: int) -> None:
     images = np.zeros((3, side, side, 3), np.uint8)
     assert strip(images).size == (3 * drawn + 2 * 4, drawn)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "JPEG"])
+def test_what_is_left_is_turned_once_whatever_turns_it(kind: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.zeros((40, 60), np.uint8)
+    stored[:, :20] = 255  # a bright left third: upright at the top (6), at the right (3), at the bottom (8)
+    rest = thumbnail_of_remains(item(tmp_path, encoded(Image.fromarray(stored), kind, exif=exif)))
+    assert rest
+    upright = np.asarray(rest.convert("L"))
+    first = {1: upright[:, :10], 3: upright[:, -10:], 6: upright[:10], 8: upright[-10:]}[orientation]
+    assert upright.shape == ((60, 40) if orientation > 4 else (40, 60))
+    assert first.mean() > 240

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogFormatter
 
-from pipeline.dataset.names import shown
+from pipeline.dataset.names import shown, spelled_out
 
 INK, TRAIN, VALIDATION, PALE = "#22303c", "#c8553d", "#2a6f97", "#c9d3da"
 WRONG, RIGHT = TRAIN, VALIDATION
@@ -56,15 +56,27 @@ def page(width: float, height: float, title: str) -> Figure:
 
 
 def _broken(title: str, points: float) -> str:
-    """Return a title in lines of that width, broken between words."""
-    lines = [""]
+    """Return a title in lines of that width, broken between words, and within those that are longer than a line."""
+    lines: list[str] = []
     for word in title.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if not lines[-1] or width_of(drawable(longer), HEADING, "bold") <= points:
-            lines[-1] = longer
+        if lines and _is_within(points, f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
         else:
-            lines.append(word)
+            lines += [word] if _is_within(points, word) else _pieces(word, points)
     return "\n".join(lines)
+
+
+def _pieces(word: str, points: float) -> list[str]:
+    pieces = [""]
+    for character in word:
+        if pieces[-1] and not _is_within(points, pieces[-1] + character):
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
+
+
+def _is_within(points: float, line: str) -> bool:
+    return width_of(drawable(line), HEADING, "bold") <= points
 
 
 def label(name: str) -> str:
@@ -103,15 +115,11 @@ def scale_by_powers_of_ten(axes: Axes, which: Literal["x", "y"]) -> None:
 
 def drawable(text: str) -> str:
     """Return a text with the characters that no font of this machine has spelled out as Python does; a box says nothing."""
-    return "".join(character if _can_be_drawn(character) else _escaped(character) for character in text)
+    return "".join(character if _can_be_drawn(character) else spelled_out(character) for character in text)
 
 
 def _can_be_drawn(character: str) -> bool:
     return " " <= character <= "~" or character == "\n" or ord(character) in _characters()
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 @functools.cache

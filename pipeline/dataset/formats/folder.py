@@ -70,6 +70,8 @@ def _refuse_hidden_splits(raw: Path, where: PurePath, names: list[str], dataset:
         folders = {str(top / name): _folders(raw / top / name) for name in _folders(raw / top)}
         if splits := suggested(path for path, inner in folders.items() if inner):
             raise DataError(_by_name(splits, folders, dataset.name))
+    if dataset.splits and len(names) > 1:
+        return  # somebody has said that these are the classes
     for name in names:
         if (inner := _folders(raw / where / name)) and _holds_only(inner, names_below(raw / where / name)):
             raise DataError(_by_place(where, name, names, inner, dataset.name))
@@ -106,4 +108,5 @@ def _by_place(where: PurePath, name: str, names: Sequence[str], inner: Sequence[
     if suggested(inner):
         return f"{told}: put the splits above the classes, {inner[0]}/{shown(name)}, then the next run says how to name them"
     given = f"dataset.splits={{train: …, test: …}}, each with one of {first_of(names)}"
-    return f"{told}. If {first_of(names)} are splits, say which by {given}; if they are classes, put the images right into them"
+    classes = command(data, {ALL: str(where)})
+    return f"{told}. If {first_of(names)} are splits, say which by {given}; if they are classes, type `{classes}`"

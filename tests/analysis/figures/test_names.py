@@ -127,3 +127,15 @@ def test_a_title_is_broken_where_it_is_wider_than_its_figure(words: str) -> None
     assert place.x1 <= 5 * figure.dpi
     assert figure.axes[0].get_window_extent().y1 < place.y0  # which leaves the picture below it
     plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    "word", ["x" * 300, "猫" * 100, "a " + "W" * 200, "\U000e0041" * 40 + " b"], ids=["narrow", "spelled out", "wide", "unseen"]
+)
+def test_a_word_that_is_wider_than_the_figure_is_broken_within(word: str) -> None:
+    figure = page(5, 3, word)
+    assert figure.get_suptitle().replace("\n", "").replace(" ", "") == word.replace(" ", "")
+    spell_out(figure)
+    figure.draw_without_rendering()
+    assert figure._suptitle.get_window_extent().x1 <= 5 * figure.dpi
+    plt.close(figure)

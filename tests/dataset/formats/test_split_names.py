@@ -103,8 +103,24 @@ def test_folders_of_other_names_are_asked_for(tmp_path: Path) -> None:
     raw = put_files(tmp_path, *(f"{part}/{name}/{i}.jpg" for part in ("part1", "part2") for name in ("cat", "dog") for i in (1, 2)))
     assert refused(raw) == (
         "the folder part1 holds no images but the folders cat, dog. If part1, part2 are splits, say which by dataset.splits={train: …, "
-        "test: …}, each with one of part1, part2; if they are classes, put the images right into them"
+        "test: …}, each with one of part1, part2; if they are classes, type "
+        """`dvc exp run -S dataset=folder -S 'dataset.splits={all: '"'"'.'"'"'}'`"""
     )
+
+
+@pytest.mark.parametrize(
+    "names", [["cats/2019/1.jpg", "cats/2020/2.jpg", "cats/2020/3.jpg", "dogs/1.jpg"], ["cats/best/1.jpg", "cats/best/2.jpg", "dogs/3.jpg"]]
+)
+def test_classes_with_their_images_in_sub_folders_are_classes_with_the_command_that_says_so(names: list[str], tmp_path: Path) -> None:
+    raw = put_files(tmp_path, *names)
+    items = folder(raw, as_printed(refused(raw)))
+    assert {(item.path.partition("/")[0], item.label, item.part) for item in items} == {(name, name, "all") for name in ("cats", "dogs")}
+
+
+def test_a_folder_within_a_folder_around_the_classes_is_told_too(tmp_path: Path) -> None:
+    raw = put_files(tmp_path, *(f"my/photos/{name}/{i}.jpg" for name in ("cat", "dog") for i in (1, 2)))
+    message = refused(raw, splits={"all": "my"})
+    assert {item.label for item in folder(raw, as_printed(message))} == {"cat", "dog"}
 
 
 @pytest.mark.parametrize("names", [["train/1.jpg", "test/1.jpg"], ["train/steam/1.jpg", "train/2.jpg", "bus/red/1.jpg", "bus/2.jpg"]])
