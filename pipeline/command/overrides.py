@@ -7,32 +7,39 @@ from pipeline.config.above import Own, above, group_of_choice
 from pipeline.config.arguments import parser_of
 from pipeline.config.checks.keys import nearest
 from pipeline.config.composition import Tree
+from pipeline.config.conf_files import check_files
 from pipeline.config.configure import configure
 from pipeline.config.documents import LOCAL
 from pipeline.config.entry import run_command
 from pipeline.config.errors import ConfigError
+from pipeline.config.merges import PAIR
+from pipeline.config.origin import Origin
 from pipeline.config.overrides import Overrides
 from pipeline.config.pending import unlifted
 from pipeline.config.places import WORKSPACE
+from pipeline.config.refusals import located
 
 
 def told(root: Path) -> list[str]:
     """Return a line for everything that stands above conf/."""
-    own, standing = _standing(root)
-    lines = [f"{key}: {value}   (conf/: {own.says(key)})   {LOCAL}" for key, value in standing.items()]
-    return lines + [f"{change}   params.yaml; the next `dvc repro` lifts it" for change in unlifted(root)]
+    with located(Origin(root)):
+        check_files(root, *PAIR)
+        own, standing = _standing(root)
+        lines = [f"{key}: {value}   (conf/: {own.says(key)})   {LOCAL}" for key, value in standing.items()]
+        return lines + [f"{change}   params.yaml; `make params` lifts it" for change in unlifted(root)]
 
 
 def clear(root: Path, keys: Collection[str] | None) -> list[str]:
     """Leave keys, or groups, to conf/ again, None: all; return what was said by that. Comments stay.
 
     Raises ConfigError for a key that does not stand above conf/, and where conf/ alone can't work; nothing is changed then."""
-    lines = configure(root, in_experiment=False) if unlifted(root) else []
+    with located(Origin(root)):
+        check_files(root, *PAIR)
+        changes = [change.partition("=")[0] for change in unlifted(root)]
+        _refuse_others(keys or (), {key: key for key in changes} | _named(*_standing(root)))
+    lines = configure(root, in_experiment=False) if changes else []
     own, standing = _standing(root)
-    named = {key: key.removesuffix(".name") if group_of_choice(key, own.alone) else key for key in standing}
-    for key in keys or ():
-        if key not in standing and key not in named.values():
-            raise ConfigError(f"{key} does not stand above conf/{nearest(key, named.values())}")
+    _refuse_others(keys or (), named := _named(own, standing))
     overrides = Overrides.read(root / LOCAL)
     for key, name in named.items():
         if keys is None or key in keys or name in keys:
@@ -40,6 +47,17 @@ def clear(root: Path, keys: Collection[str] | None) -> list[str]:
             lines += [f"cleared: {inner}, which was set for that {name}" for inner in _remove(overrides, key, own)]
     with overrides.on_trial():
         return lines + configure(root, in_experiment=False)
+
+
+def _named(own: Own, standing: Tree) -> dict[str, str]:
+    """Return key -> what a person calls it."""
+    return {key: key.removesuffix(".name") if group_of_choice(key, own.alone) else key for key in standing}
+
+
+def _refuse_others(keys: Collection[str], named: dict[str, str]) -> None:
+    for key in keys:
+        if key not in named and key not in named.values():
+            raise ConfigError(f"{key} does not stand above conf/{nearest(key, named.values())}")
 
 
 def _remove(overrides: Overrides, key: str, own: Own) -> list[str]:

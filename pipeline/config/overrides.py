@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from pipeline.config.composition import Tree, drop, leaves, put
+from pipeline.config.atomic import replace
+from pipeline.config.composition import Tree, drop, leaves
 from pipeline.config.order import ORDER
 
 HEAD = """\
@@ -21,19 +24,36 @@ HEAD = """\
 
 
 def _yaml() -> YAML:
-    yaml = YAML()  # round trip: keeps comments and order
-    yaml.width = 120
-    yaml.indent(mapping=2, sequence=4, offset=2)  # as in conf/
-    return yaml
+    written = YAML()  # round trip: keeps comments and order
+    written.preserve_quotes = True
+    written.width = 120
+    written.indent(mapping=2, sequence=4, offset=2)  # as in conf/
+    return written
 
 
 def _plain(node: Any) -> Any:
     """Return a node of the round trip as plain values, which other writers of YAML know."""
     if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
+        return {_plain(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_plain(item) for item in node]
     return next((kind(node) for kind in (bool, int, float, str) if isinstance(node, kind)), node)
+
+
+def _quoted(node: Any) -> Any:
+    """Return a node with quotes around each text that YAML 1.1, by which Hydra reads, would not take for itself: no, 1_000, a: b."""
+    if isinstance(node, dict):
+        return {_quoted(key): _quoted(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_quoted(item) for item in node]
+    return DoubleQuotedScalarString(node) if isinstance(node, str) and not _is_read_as_text(node) else node
+
+
+def _is_read_as_text(text: str) -> bool:
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except (yaml.YAMLError, ValueError):  # 2026-02-30
+        return False
 
 
 @dataclass
@@ -57,9 +77,13 @@ class Overrides:
         return {key: _plain(value) for key, value in self.tree.items() if key != "defaults"}
 
     @property
+    def _defaults(self) -> list[Any]:
+        return self.tree.get("defaults") or []
+
+    @property
     def choices(self) -> dict[str, str]:
         """group -> option."""
-        entries = (entry for entry in self.tree.get("defaults", []) if isinstance(entry, dict))
+        entries = (entry for entry in self._defaults if isinstance(entry, dict))
         return {key.removeprefix("override /"): str(option) for entry in entries for key, option in entry.items()}
 
     @property
@@ -72,10 +96,10 @@ class Overrides:
         dropped = [] if self.choices.get(group) == option else [key for key, _ in leaves(self.values) if key.startswith(f"{group}.")]
         for key in dropped:
             self.remove(key)
-        entries = [entry for entry in self.tree.get("defaults", []) if f"override /{group}" not in entry]
+        entries = [entry for entry in self._defaults if f"override /{group}" not in entry]
         if "defaults" not in self.tree:
             self.tree.insert(0, "defaults", [])
-        self.tree["defaults"] = [*entries, {f"override /{group}": option}]
+        self.tree["defaults"] = [*entries, {f"override /{group}": _quoted(option)}]
         return dropped
 
     def unchoose(self, group: str) -> list[str]:
@@ -91,7 +115,13 @@ class Overrides:
         return dropped
 
     def set(self, key: str, value: Any) -> None:
-        put(self.tree, key, value)
+        *parents, last = (_quoted(part) for part in key.split("."))
+        node = self.tree
+        for part in parents:
+            if not isinstance(node.get(part), dict):
+                node[part] = {}
+            node = node[part]
+        node[last] = _quoted(value)
 
     def remove(self, key: str) -> None:
         drop(self.tree, key)
@@ -107,7 +137,7 @@ class Overrides:
             if before is None:
                 self.path.unlink(missing_ok=True)
             else:
-                self.path.write_text(before)
+                replace(self.path, before)
             raise
 
     def write(self) -> None:
@@ -118,4 +148,5 @@ class Overrides:
         _yaml().dump(self.tree, text)
         head = "" if "@package _global_" in text.getvalue() else HEAD
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(head + text.getvalue())
+        if not self.is_on_disk or self.path.read_text() != head + text.getvalue():
+            replace(self.path, head + text.getvalue())

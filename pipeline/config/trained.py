@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.composition import Tree, read_yaml
-from pipeline.config.errors import ConfigError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.config.composition import Tree
 from pipeline.config.lock import Lock
 
 LAST = "train"  # of the stages that an experiment must have done, for its values to count
@@ -13,8 +15,8 @@ LAST = "train"  # of the stages that an experiment must have done, for its value
 def has_trained(root: Path, lock: Lock) -> bool:
     """Tell whether train, and every stage that it depends on, ran by the parameters of this lock; without a dvc.lock nothing denies it."""
     try:
-        stages = read_yaml(root / "dvc.lock")["stages"]
-    except (OSError, ConfigError, KeyError):
+        stages = YAML(typ="safe").load(root / "dvc.lock")["stages"]  # as DVC writes it: by YAML 1.2, where `no` is a word
+    except (OSError, YAMLError, KeyError, TypeError):
         return True
     return _is_done(LAST, stages, {"params.yaml": lock.composed(), "conf.lock": vars(lock)})
 

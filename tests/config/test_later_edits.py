@@ -1,6 +1,9 @@
 """Of two edits of one key the later wins, with a line; an experiment that did not train leaves nothing behind."""
 
+from io import StringIO
+
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.command.overrides import clear, told
 from pipeline.config.above import told_above
@@ -175,6 +178,25 @@ def test_an_experiment_on_other_images_counts_when_it_has_trained_on_them(projec
     assert unlifted(project.root) == ["resize.size=16"]
 
 
+def test_an_experiment_on_classes_that_yaml_might_take_for_no_has_trained(project: Copy) -> None:
+    project.experiment("dataset=folder", "dataset.classes=['no','yes']", trains=False)
+    made = [{"path": "data/prepared", "md5": "1"}]
+    project.train(resize={"outs": made}, train={"deps": made})
+    dvc = YAML()  # as DVC writes
+    written = StringIO()
+    dvc.dump(read_yaml(project.root / "dvc.lock"), written)
+    assert "- no\n" in written.getvalue()
+    project.write("dvc.lock", written.getvalue())
+    assert unlifted(project.root) == ["dataset=folder", "dataset.classes=['no', 'yes']"]
+
+
+@pytest.mark.parametrize("text", ["", "stages: [1\n", "stages\n"])
+def test_a_broken_dvc_lock_denies_no_training(text: str, project: Copy) -> None:
+    project.experiment("seed=3", trains=False)
+    project.write("dvc.lock", text)
+    assert unlifted(project.root) == ["seed=3"]
+
+
 def test_one_line_names_what_stands_above_conf_with_conf_s_own_values(project: Copy) -> None:
     assert told_above(project.lock) is None
     lift(project, "model.name", "lenet")
@@ -193,7 +215,7 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
         f"model.name: lenet   (conf/: cnn)   {LOCAL}",
         f"training.batch_size: 8   (conf/: 32)   {LOCAL}",
         f"seed: 4   (conf/: 0)   {LOCAL}",
-        "optimizer.lr=0.5   params.yaml; the next `dvc repro` lifts it",
+        "optimizer.lr=0.5   params.yaml; `make params` lifts it",
     ]
     lines = clear(project.root, ["model", "optimizer.lr", "seed"])
     assert [line for line in lines if line.startswith("cleared")] == [
@@ -207,6 +229,37 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
         clear(project.root, ["training.batchsize"])
     clear(project.root, None)
     assert (told(project.root), project.overrides) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        (LOCAL, f"{HEAD}optimizer:\n\tlr: 0.5\n", rf"^{LOCAL}:3: not readable YAML: .*it has a tab"),
+        (LOCAL, f"{HEAD}# nothing yet\n", rf"^{LOCAL}:1: the file must hold a mapping"),
+        (LOCAL, f"{HEAD}optimizer: {{lrr: 0.5}}\ndefaults: [override /model: lenett]\n", rf"^{LOCAL}:3: there is no conf/model/lenett"),
+        ("params.yaml", "seed: [1\n", r"^params\.yaml:1: not readable YAML"),
+    ],
+)
+def test_a_broken_file_is_told_with_its_line_by_the_command_too(path: str, text: str, message: str, project: Copy) -> None:
+    project.write(path, text)
+    for work in (lambda: told(project.root), lambda: clear(project.root, None)):
+        with pytest.raises(ConfigError, match=message):
+            work()
+
+
+def test_a_misspelt_key_is_refused_before_anything_is_lifted(project: Copy) -> None:
+    project.type("seed", 4)
+    before = project.files
+    with pytest.raises(ConfigError, match=r"^sead does not stand above conf/; did you mean seed\?"):
+        clear(project.root, ["sead"])
+    assert project.files == before
+    assert "cleared: seed=4" in clear(project.root, ["seed"])
+
+
+def test_choices_left_empty_are_refused_with_their_file(project: Copy) -> None:
+    project.write(LOCAL, f"{HEAD}defaults:\nseed: 4\n")
+    with pytest.raises(ConfigError, match=rf"^{LOCAL}: .*defaults must be a list"):
+        project.configure()
 
 
 def test_clearing_a_choice_clears_and_names_what_was_set_for_it(project: Copy) -> None:

@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from pipeline.config.composition import read_yaml
+from pipeline.config.composition import get, read_yaml
 from pipeline.config.errors import ConfigError
-from pipeline.config.overrides import Overrides
+from pipeline.config.overrides import HEAD, Overrides
 
 TEXT = """\
 # @package _global_
@@ -115,3 +116,68 @@ def test_a_trial_that_passes_keeps_the_change(overrides: Overrides, path: Path) 
     with overrides.on_trial():
         pass
     assert "seed: 4" in path.read_text()
+
+
+QUOTED = """\
+# @package _global_
+dataset:
+  classes: ["no", 'yes', plain] # of a survey
+  take: {"off": "on"}
+"""
+
+
+def test_words_that_hydra_would_read_as_something_else_keep_their_quotes(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(QUOTED)
+    overrides = Overrides.read(path)
+    assert overrides.values == {"dataset": {"classes": ["no", "yes", "plain"], "take": {"off": "on"}}}
+    overrides.set("seed", 4)
+    overrides.write()
+    assert path.read_text() == f"{QUOTED}seed: 4\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dataset.classes", ["no", "off", "cat"]),
+        ("dataset.take", {"yes": "no", "1:30": "a"}),
+        ("dataset.take.on", "2026-01-01"),
+        ("tracking.model", "1_000"),
+        ("training.budget", "null"),
+        ("tracking.experiment", "a: b # c"),
+        ("optimizer.lr", 1e-5),
+    ],
+)
+def test_what_is_set_is_what_hydra_reads(key: str, value: object, path: Path) -> None:
+    overrides = Overrides.read(path)
+    overrides.set(key, value)
+    overrides.write()
+    assert get(read_yaml(path), key) == get(Overrides.read(path).values, key) == value
+
+
+@pytest.mark.parametrize("text", ["defaults:\nseed: 4\n", "seed: 4\ndefaults: null\n"])
+def test_an_empty_list_of_choices_is_none(text: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(HEAD + text)
+    overrides = Overrides.read(path)
+    assert overrides.choices == {}
+    overrides.choose("model", "lenet")
+    overrides.write()
+    assert (Overrides.read(path).choices, Overrides.read(path).values) == ({"model": "lenet"}, {"seed": 4})
+
+
+def test_a_file_that_says_what_it_said_is_not_written(overrides: Overrides, path: Path) -> None:
+    os.utime(path, (1, 1))
+    overrides.write()
+    assert path.stat().st_mtime == 1
+
+
+def test_a_reader_has_the_old_file_whole(overrides: Overrides, path: Path) -> None:
+    with path.open() as reader:
+        overrides.set("seed", 4)
+        with pytest.raises(ConfigError), overrides.on_trial():
+            raise ConfigError
+        assert reader.read() == TEXT
+        overrides.write()
+        reader.seek(0)
+        assert reader.read() == TEXT
