@@ -18,6 +18,7 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.config.begun import begun
 from pipeline.config.errors import UNEXPECTED, BusyError, ConfigError, Stopped, is_unexpected, verdict
 from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.rank import LOCAL, helping, may_help, rank_of
@@ -89,10 +90,15 @@ def exit_code(name: str, work: Callable[[], Any]) -> int:
 
 def launch(stage: str, main: Main) -> None:
     """Let Hydra read the command line and run `main` with the typed config."""
+    in_dvc = "DVC_STAGE" in os.environ and "params" in sys.argv
+    with begun(WORKSPACE) if in_dvc and not may_help() else nullcontext():
+        _launch(stage, main, in_dvc)
+
+
+def _launch(stage: str, main: Main, in_dvc: bool) -> None:
     gc.disable()  # until main: of what is imported and composed until then little is garbage, and looking for it takes a tenth of the time
     import hydra
 
-    in_dvc = "DVC_STAGE" in os.environ and "params" in sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole, to be told in one line
     run_folder = f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
     settings = {

@@ -1,7 +1,6 @@
 """What a stage began with is there when it ends: DVC reads parameters and code only then, and would record an edit of meanwhile as done."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +11,6 @@ from pipeline.config.errors import BusyError
 
 READ_BY_DVC = ("params.yaml", "conf.lock")
 EDITED = ".edited"  # ends the name of the file that keeps what was written over
-# Ends conf.lock while a stage of an experiment is at work: where it fails or is killed, DVC finds configure's output changed, and
-# the next `dvc repro` goes back to the values before, where it would go on with the experiment's.
-BEGUN = "# a stage of an experiment began here, and has not ended\n"
 
 
 @contextmanager
@@ -23,10 +19,6 @@ def held(root: Path, stage: str) -> Iterator[None]:
 
     Raises BusyError at the end where a source file of the stage has changed: its result is of neither code."""
     texts, code = {name: (root / name).read_text() for name in READ_BY_DVC}, _code(root, stage)
-    lock, ended = root / "conf.lock", texts["conf.lock"].removesuffix(BEGUN)
-    if "DVC_EXP_NAME" in os.environ:
-        texts["conf.lock"] = ended + BEGUN
-        replace(lock, texts["conf.lock"])
     yield
     for name, text in texts.items():
         _put_back(root / name, text, stage)
@@ -35,8 +27,6 @@ def held(root: Path, stage: str) -> Iterator[None]:
             f"{', '.join(changed)} changed while {stage} was at work, and DVC would take its result for one of the new code. "
             "Nothing of it counts as done; repeat"
         )
-    if texts["conf.lock"] != ended:
-        replace(lock, ended)
 
 
 def _put_back(file: Path, text: str, stage: str) -> None:
@@ -45,10 +35,10 @@ def _put_back(file: Path, text: str, stage: str) -> None:
         return
     kept = ""
     if now is not None:
-        file.with_name(f"{file.name}{EDITED}").write_text(now)
+        replace(file.with_name(f"{file.name}{EDITED}"), now)
         kept = f" and stands in {file.name}{EDITED}: copy it back over {file.name} to run it"
-    print(f"note: {file.name} was changed while {stage} was at work, by the values before; the change is put back{kept}", flush=True)
-    file.write_text(text)
+    print(f"note: {file.name} was changed while {stage} was at work with the values before; the change is undone{kept}", flush=True)
+    replace(file, text)
 
 
 def _code(root: Path, stage: str) -> dict[str, str]:

@@ -1,10 +1,14 @@
 """A stage ends with the parameters and the code that it began with, or DVC would call the result of old ones that of new ones."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.config.begun import BEGUN, begun
 from pipeline.config.errors import BusyError
 from pipeline.config.held import held
 from pipeline.config.lock import Lock
@@ -71,29 +75,65 @@ def test_a_stage_that_fails_says_why_and_leaves_the_edit(root: Path) -> None:
     assert (root / "params.yaml").read_text() == "seed: 7\n"
 
 
-def as_experiment(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture
+def experiment(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DVC_EXP_NAME", "night-1")
-    return (root / "conf.lock").read_text()
+    return root
 
 
-def test_an_experiment_whose_stage_fails_leaves_a_conf_lock_that_dvc_does_not_know(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, parsed = as_experiment(root, monkeypatch), vars(Lock.read(root / "conf.lock"))
-    for _ in range(2):  # the same experiment again, too
-        with pytest.raises(RuntimeError, match="own reason"):
-            fail_after_an_edit(root)
-        assert (root / "conf.lock").read_text() != before
-        assert vars(Lock.read(root / "conf.lock")) == parsed
+def fail_early(root: Path) -> None:
+    with begun(root):
+        raise RuntimeError("own reason")
 
 
-def test_an_experiment_whose_stage_ends_leaves_conf_lock_to_the_byte(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = as_experiment(root, monkeypatch)
-    with held(root, "train"):
-        assert (root / "conf.lock").read_text() != before
-    assert (root / "conf.lock").read_text() == before
+def test_an_experiment_whose_stage_fails_leaves_a_conf_lock_that_dvc_does_not_know(experiment: Path) -> None:
+    before, parsed = (experiment / "conf.lock").read_text(), vars(Lock.read(experiment / "conf.lock"))
+    for fail in (fail_early, fail_after_an_edit):  # the same experiment again, too
+        with pytest.raises(RuntimeError, match="own reason"), begun(experiment):
+            fail(experiment)
+        assert (experiment / "conf.lock").read_text() != before
+        assert vars(Lock.read(experiment / "conf.lock")) == parsed
 
 
-def test_an_experiment_s_stage_whose_code_changes_meanwhile_counts_as_not_ended(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = as_experiment(root, monkeypatch)
-    with pytest.raises(BusyError), held(root, "train"):
-        append(root / "pipeline" / "model" / "lenet.py")
-    assert (root / "conf.lock").read_text() != before
+def test_an_experiment_whose_stage_ends_leaves_conf_lock_to_the_byte(experiment: Path) -> None:
+    before = (experiment / "conf.lock").read_text()
+    with begun(experiment), held(experiment, "train"):
+        assert (experiment / "conf.lock").read_text() != before
+        (experiment / "conf.lock").write_text("seed: 7\n")
+    assert (experiment / "conf.lock").read_text() == before
+
+
+def test_a_stage_that_ends_leaves_the_mark_of_another_that_failed(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="own reason"):
+        fail_early(experiment)
+    marked = (experiment / "conf.lock").read_text()
+    with begun(experiment), held(experiment, "explain"):  # as dvc exp run -k goes on
+        pass
+    monkeypatch.delenv("DVC_EXP_NAME")
+    with begun(experiment), held(experiment, "fetch"):
+        pass
+    assert (experiment / "conf.lock").read_text() == marked
+
+
+def test_without_an_experiment_nothing_is_marked(root: Path) -> None:
+    before = (root / "conf.lock").read_text()
+    with begun(root):
+        assert (root / "conf.lock").read_text() == before
+
+
+def test_an_experiment_s_stage_whose_code_changes_meanwhile_counts_as_not_ended(experiment: Path) -> None:
+    before = (experiment / "conf.lock").read_text()
+    with pytest.raises(BusyError), begun(experiment), held(experiment, "train"):
+        append(experiment / "pipeline" / "model" / "lenet.py")
+    assert (experiment / "conf.lock").read_text() != before
+
+
+def test_a_stage_is_marked_before_its_config_is_read(tmp_path: Path) -> None:
+    (tmp_path / "conf.lock").write_text("values: {}\n")
+    script = "import sys; from pathlib import Path; from pipeline.config import entry; entry.WORKSPACE = Path(sys.argv.pop(1)); "
+    command = [sys.executable, "-c", f"{script}entry.launch('train', None)", str(tmp_path), "--config-name", "params", "--config-dir", "no"]
+    for rank, marks in (("1", 0), ("0", 1)):  # a helper of another leaves that to it
+        variables = os.environ | {"DVC_EXP_NAME": "night-1", "DVC_STAGE": "train", "LOCAL_RANK": rank}
+        done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "ConfigError" in done.stderr
+        assert (tmp_path / "conf.lock").read_text().count(BEGUN) == marks
