@@ -136,7 +136,7 @@ class Machine:
     name: str = MISSING
     workers: int = MISSING  # loader processes
     checkpoint: float = MISSING  # seconds between two checkpoints at least; they are written at ends of epochs only
-    keep: float = MISSING  # days that the checkpoints of a training that did not end are kept
+    keep: float = MISSING  # days that the checkpoints of a training and the chunks of a resize that did not end are kept
 
 
 @dataclass

@@ -22,13 +22,13 @@ from threading import Thread
 import cv2
 import numpy as np
 import psutil
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config, Decode
 from pipeline.dataset.files import sha256
 from pipeline.dataset.items import Item
+from pipeline.dataset.leftovers import lock_of, remove_old
 from pipeline.dataset.prepared import RECORD, Loaded, load, prepare
 from pipeline.dataset.progress import IMAGES, Progress
 
@@ -79,13 +79,14 @@ class Chunk:
 
 
 @contextmanager
-def chunks(items: list[Item], settings: Settings, scratch: Path) -> Iterator[list[Path]]:
+def chunks(items: list[Item], settings: Settings, scratch: Path, keep: float) -> Iterator[list[Path]]:
     """Prepare all images and give the chunks' files, in the items' order; they are removed at the end, but kept by a kill.
 
-    Raises DataError where a decoder dies."""
+    keep: days after which those of other settings, which nobody makes any more, are removed. Raises DataError where a decoder dies."""
     folder = scratch / settings.digest()
     scratch.mkdir(parents=True, exist_ok=True)
-    with FileLock(scratch / f"{folder.name}.lock"):  # another experiment may prepare the same, and removes the folder at its end
+    with lock_of(folder, is_waiting=True):  # another experiment may prepare the same, and removes the folder at its end
+        remove_old(scratch, keep)
         folder.mkdir(exist_ok=True)
         yield list(_made(items, settings, folder))
         shutil.rmtree(folder)

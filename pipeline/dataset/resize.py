@@ -29,7 +29,7 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
     Raises DataError for a class of too few images, a class missing from a split, or too many files that can't be used."""
     items = read(raw, cfg.dataset)
     classes = cfg.dataset.classes or sorted({item.label for item in items} - {NO_CLASS})
-    with chunks(items, Settings.of(cfg), scratch) as files:
+    with chunks(items, Settings.of(cfg), scratch, cfg.machine.keep) as files:
         placement = place(items, *records_of(files, len(items)), cfg)
         write_tables(prepared, placement)  # before any refusal, for which they give the reasons
         if placement.stray:

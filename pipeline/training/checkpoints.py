@@ -9,7 +9,6 @@ import os
 import pickle
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from lightning.fabric.plugins import CheckpointIO
 
 from pipeline.config.errors import BusyError, DataError, RankError, Stopped
 from pipeline.dataset.files import sha256
+from pipeline.dataset.leftovers import lock_of, remove_old
 
 FOLDER = "checkpoints"  # below the project's root
 KEPT = 2  # the newest, and the one before should it be damaged
-DAY = 86_400  # seconds
 DESCRIPTION = "training.json"
 
 Identity = dict[str, Any]  # plain types: it is written as JSON
@@ -120,7 +119,7 @@ def checkpoints_of(identity: Identity, home: Path, keep: float, is_shared: bool 
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         folder = _held_folder(root, identity, held, is_shared)
-        _remove_old(root, keep)
+        remove_old(root, keep)
         checkpoints = Checkpoints(folder, identity)
         try:
             yield checkpoints
@@ -146,13 +145,9 @@ def _held_folder(root: Path, identity: Identity, held: ExitStack, is_shared: boo
     for n in range(1) if is_shared else count():
         folder = root / (f"{key}-{n}" if n else key)
         with suppress(Timeout):
-            held.enter_context(_lock(folder))
+            held.enter_context(lock_of(folder, is_waiting=False))
             return folder
     raise BusyError("another process makes this very training, on several devices too; wait for it or stop it, then repeat")
-
-
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f"{folder.name}.lock"), blocking=False)
 
 
 def _remove_whole(folder: Path) -> None:
@@ -161,14 +156,6 @@ def _remove_whole(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)  # of a process that was killed here
     folder.replace(doomed)
     shutil.rmtree(doomed)
-
-
-def _remove_old(root: Path, keep: float) -> None:
-    for folder in [path for path in root.iterdir() if path.is_dir()]:
-        newest = max((file.stat().st_mtime for file in [folder, *folder.iterdir()]), default=0.0)
-        if time.time() - newest > keep * DAY:
-            with suppress(Timeout), _lock(folder):
-                shutil.rmtree(folder)
 
 
 def _require_sound(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Finished chunks outlive a kill, and only what would be made again just so is taken from them."""
 
 import copy
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from pipeline.config.errors import DataError
@@ -18,9 +20,12 @@ from pipeline.dataset import chunks as module
 from pipeline.dataset import prepared
 from pipeline.dataset.chunks import Chunk, Settings, chunks, make_chunk, records_of
 from pipeline.dataset.items import File
+from pipeline.dataset.leftovers import DAY
 from pipeline.dataset.readers import ALL, NO_CLASS, Item
 from tests.conftest import MakeConfig
 from tests.project import ROOT, environment
+
+KEEP = 14  # days
 
 
 @pytest.fixture
@@ -93,23 +98,35 @@ def test_other_settings_other_code_and_other_libraries_have_another_folder(setti
 
 def test_chunks_stay_after_an_error_and_go_when_all_is_done(items: list[Item], settings: Settings, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
-    with pytest.raises(KeyboardInterrupt), chunks(items, settings, scratch):
+    with pytest.raises(KeyboardInterrupt), chunks(items, settings, scratch, KEEP):
         raise KeyboardInterrupt
     assert len(list(scratch.glob("*/*.npz"))) == 1
-    with chunks(items, settings, scratch) as files:
+    with chunks(items, settings, scratch, KEEP) as files:
         assert [path.exists() for path in files] == [True]
     assert list(scratch.glob("*/*")) == []
+
+
+def test_what_killed_runs_left_long_ago_is_removed_and_nothing_else(items: list[Item], settings: Settings, tmp_path: Path) -> None:
+    scratch, long_ago = tmp_path / "scratch", time.time() - (KEEP + 1) * DAY
+    for name in ("old", "held", "young"):
+        (scratch / name).mkdir(parents=True)
+        (scratch / name / "chunk.npz").write_bytes(b"")
+        if name != "young":
+            os.utime(scratch / name / "chunk.npz", (long_ago, long_ago))
+            os.utime(scratch / name, (long_ago, long_ago))
+    with FileLock(scratch / "held.lock"), chunks(items, settings, scratch, KEEP):
+        assert {path.name for path in scratch.iterdir() if path.is_dir()} == {"held", "young", settings.digest()}
 
 
 def test_two_experiments_that_prepare_the_same_at_once_both_get_all_their_chunks(
     items: list[Item], settings: Settings, tmp_path: Path
 ) -> None:
     def prepared_by_another() -> int:
-        with chunks(items, settings, tmp_path / "chunks") as files:
+        with chunks(items, settings, tmp_path / "chunks", KEEP) as files:
             return sum(len(Chunk.read(path).reasons) for path in files)
 
     with ThreadPoolExecutor(1) as other:
-        with chunks(items, settings, tmp_path / "chunks"):
+        with chunks(items, settings, tmp_path / "chunks", KEEP):
             found = other.submit(prepared_by_another)
             time.sleep(0.5)  # until the other waits
         assert found.result(timeout=30) == len(items)
@@ -121,7 +138,7 @@ def test_records_come_in_the_items_order_from_any_number_of_processes(
 ) -> None:
     monkeypatch.setattr(module, "FEW", few)
     monkeypatch.setattr(module, "CHUNK", 3)
-    with chunks(items, settings, tmp_path / "scratch") as files:
+    with chunks(items, settings, tmp_path / "scratch", KEEP) as files:
         assert len(files) == 4
         records, reasons = records_of(files, len(items))
     assert records["width"].tolist() == [10, 11, 12, 0, *range(14, 20), 0]
@@ -137,7 +154,7 @@ def test_a_decoder_that_dies_is_told_with_the_files_that_it_was_at(
         pytest.raises(
             DataError, match="a process died while it decoded one of the files from 0.png to notes.txt: .* find the one by halves"
         ),
-        chunks(items, settings, tmp_path / "scratch"),
+        chunks(items, settings, tmp_path / "scratch", KEEP),
     ):
         pass
 

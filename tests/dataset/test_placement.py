@@ -47,7 +47,7 @@ def picture(number: int) -> Image.Image:
 
 def placed(raw: Path, cfg: Config, tmp_path: Path) -> Placement:
     items = read(raw, cfg.dataset)
-    with chunks(items, Settings.of(cfg), tmp_path / "scratch") as files:
+    with chunks(items, Settings.of(cfg), tmp_path / "scratch", cfg.machine.keep) as files:
         return place(items, *records_of(files, len(items)), cfg)
 
 

@@ -16,7 +16,8 @@ import torch
 
 from pipeline.config.errors import BusyError, DataError, RankError, Stopped
 from pipeline.dataset.files import sha256
-from pipeline.training.checkpoints import DAY, Checkpoints, Identity, checkpoints_of, checkpoints_of_rank_0
+from pipeline.dataset.leftovers import DAY
+from pipeline.training.checkpoints import Checkpoints, Identity, checkpoints_of, checkpoints_of_rank_0
 
 IDENTITY: Identity = {"config": {"model": {"name": "lenet", "filters": [6, 16]}, "seed": 0}, "data": "d1"}
 FLIPS, CUTS = 1000, 100
