@@ -2,7 +2,7 @@
 
 from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
-from pipeline.config.schema import Dataset, Split
+from pipeline.config.schema import Split
 from pipeline.dataset.items import ALL
 from pipeline.dataset.manifest import SPLITS
 from pipeline.dataset.names import shown
@@ -12,7 +12,7 @@ from pipeline.dataset.split import needed
 MOST = 12  # classes that a message lists
 
 
-def require_images(placement: Placement, counts: dict[str, dict[str, int]], dataset: Dataset) -> None:
+def require_images(placement: Placement, counts: dict[str, dict[str, int]], split: Split) -> None:
     """Raise DataError for no class or a single one, for classes of fewer images than splits, or for one without images in a split.
 
     counts: split → class → images that are used."""
@@ -22,12 +22,12 @@ def require_images(placement: Placement, counts: dict[str, dict[str, int]], data
     if len(classes) < 2:
         raise DataError(f"there is only one class, {', '.join(map(shown, classes))}; a network needs two or more to tell apart")
     official = {item.part for item in placement.items} - {ALL}
-    _require_enough(placement, classes, official, dataset.split)
+    _require_enough(placement, classes, official, split)
     for part in SPLITS:
         for name in classes:
             if not counts[part][name]:
                 in_all = sum(of_part[name] for of_part in counts.values())
-                remedy = _remedy(placement, name, part, official, dataset)
+                remedy = _remedy(placement, name, part, official)
                 raise DataError(f"class {shown(name)} has no images in the {part} split ({in_all} in all). {remedy}")
 
 
@@ -64,7 +64,7 @@ def _wanted_for(official: set[str], split: Split) -> str:
     return judged if official else f"{judged} and test"
 
 
-def _remedy(placement: Placement, name: str, part: str, official: set[str], dataset: Dataset) -> str:
+def _remedy(placement: Placement, name: str, part: str, official: set[str]) -> str:
     twins = sum(placement.items[i].label == name and placement.drawn_name(i) == part for i in placement.left_out)
     if twins:
         are = counted(twins, "that it had there is left out, as it has", "that it had there are left out, as each has")
@@ -72,9 +72,7 @@ def _remedy(placement: Placement, name: str, part: str, official: set[str], data
             f"The {are} a twin in a later split, which twins.csv lists: add images that differ more, "
             "or keep twins by dataset.twins.across=keep"
         )
-    if part not in official:
-        if dataset.splits and ALL not in dataset.splits:
-            return f"dataset.splits names no {part} images: name some, or let the splits be drawn by dataset.splits={{all: …}}"
+    if part not in official:  # a config's splits have both, or it is refused before
         return f"The split column names no {part} images: name some, or remove the column so that the splits are drawn"
     return (
         f"The data says itself which images are its {part} split, perhaps the last ones of a list in the order of the classes: "

@@ -36,7 +36,7 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
             print(stray(placement), flush=True)
         refuse_bad(placement, cfg.resize)
         counts = count(placement, classes)
-        require_images(placement, counts, cfg.dataset)
+        require_images(placement, counts, cfg.dataset.split)
         packs = pack(files, placement, classes, prepared, cfg)
     digest = hashlib.sha256("\0".join(classes).encode(errors="surrogatepass"))
     for written in packs:

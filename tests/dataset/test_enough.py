@@ -146,15 +146,6 @@ def test_a_split_column_without_test_images_of_a_class_is_told_with_another_reme
         prepared(cfg, tmp_path)
 
 
-def test_splits_of_the_config_without_test_images_are_told_so(cfg: Config, tmp_path: Path) -> None:
-    add(tmp_path / "raw" / "train", range(12))
-    cfg.dataset.splits = {"train": "train"}
-    with pytest.raises(
-        DataError, match=r"dataset\.splits names no test images: name some, or let the splits be drawn by dataset\.splits={all"
-    ):
-        prepared(cfg, tmp_path)
-
-
 def test_a_table_without_rows_is_told_so(cfg: Config, tmp_path: Path) -> None:
     with_table(cfg, tmp_path)
     with pytest.raises(DataError, match="^no image has a class: the table has no rows, or none of the folders holds images$"):
