@@ -30,6 +30,7 @@ from pipeline.tracking.system import MACHINE
 MOST = {"metrics": 1000, "params": 100, "tags": 100}  # that MLflow takes at a time
 LARGEST = 500_000  # bytes of a batch; MLflow takes 1 MB with what it puts around each entity
 FILTERS = "filters/first_layer"  # one key for all networks: the pages show equal keys side by side
+NOT_DELIVERED = "not_delivered"  # the tag that says what MLflow has refused of a run
 LOGGED_IMAGES = "mlflow.loggedImages"  # the tag by which the pages know that a run has pictures
 
 Part = Callable[[], None]  # one call of MLflow's, to be repeated without harm: its answer may be lost
@@ -58,6 +59,7 @@ class Arrival:
         self.client = store.client
         self.folder = folder
         self.state = state
+        self.is_over = False  # the run has been told its end, and perhaps that of a later start
 
     def parts(self, event: Event) -> Iterator[Part]:
         """Yield the calls that an event takes; the same ones in the same order, each time.
@@ -171,6 +173,11 @@ class Arrival:
         file.stat()  # what the journal lacks is no fault of the store
         yield partial(self._store_file, file, event["folder"])
 
+    def forget(self, tag: str) -> None:
+        """Delete a tag of the run, where it has it."""
+        if tag in self.client.get_run(self.state.run).data.tags:
+            self.client.delete_tag(self.state.run, tag)
+
     def store_text(self, text: str, name: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / name).write_text(text)
@@ -185,7 +192,7 @@ class Arrival:
     def _end(self, event: Event) -> Iterator[Part]:
         if self.state.refused:
             reasons = "; ".join(refusal["reason"] for refusal in self.state.refused)
-            yield from self._tags({"values": {"not_delivered": cut(reasons, LONGEST_TAG)}})
+            yield from self._tags({"values": {NOT_DELIVERED: cut(reasons, LONGEST_TAG)}})
         if not self.state.had:
             yield partial(self._terminate, event)
 

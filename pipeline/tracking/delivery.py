@@ -5,13 +5,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from pipeline.config.atomic import replace
 from pipeline.config.errors import NetworkError
-from pipeline.tracking.arrival import Arrival, Part, State
+from pipeline.tracking.arrival import NOT_DELIVERED, Arrival, Part, State
 from pipeline.tracking.faults import is_refusal, sentence, store_may_be_away
 from pipeline.tracking.journal import (
     BEGIN,
@@ -80,13 +81,19 @@ class Delivery:
     def offer_again(self) -> None:
         """Deliver what MLflow has refused, should it take it now. Raises NetworkError where the store is away."""
         self._read()
+        if not self.told:  # another command has delivered it meanwhile, and the lock has made the folder anew
+            return remove(self.folder)
         numbers = {json.loads(line)["number"] for line in (self.folder / REFUSED).read_text().splitlines()}
         with store_may_be_away():
             self._opened()
             self.state.refused = []
+            if self.arrival:
+                self.arrival.is_over = bool(self.state.run)
             for number in sorted(numbers) if self.state.run else range(len(self.told)):
                 self.state.parts = 0
                 self._deliver(number)
+            if self.arrival and not self.state.refused:
+                self._take(partial(self.arrival.forget, NOT_DELIVERED), len(self.told) - 1)
             self._close()
 
     def _read(self) -> bool:
@@ -198,11 +205,20 @@ def settle(home: Path) -> list[str]:
     return notes
 
 
-def offer_refused(home: Path) -> None:
-    """Deliver what MLflow has refused, should it take it now. Raises NetworkError where the store is away."""
+def offer_refused(home: Path) -> list[str]:
+    """Deliver what MLflow has refused, should it take it now; return a line for each journal that has to wait on."""
+    notes: list[str] = []
     for folder in refused(home):
-        with FileLock(folder / COURIER, timeout=PATIENCE):
-            Delivery(folder, home).offer_again()
+        try:
+            with FileLock(folder / COURIER, timeout=PATIENCE):
+                Delivery(folder, home).offer_again()
+        except FileNotFoundError:  # another command has just finished with it
+            continue
+        except Timeout:
+            notes.append(waits(folder, f"another command is still at work on it after {PATIENCE} s"))
+        except NetworkError as error:
+            notes.append(waits(folder, str(error)))
+    return notes
 
 
 def _is_behind(folder: Path, home: Path) -> bool:

@@ -21,6 +21,7 @@ FOLDER = "journals"  # below the project's root
 EVENTS, WRITER, COURIER = "events.jsonl", "writer.lock", "courier.lock"
 REFUSED = "refused.jsonl"  # what MLflow does not take; in a journal that has been delivered but for that
 BEGIN, TORN = "begin", "torn"  # the kind of the first event, and what stands for a line that can't be read
+ERROR = "error"  # the tag that says why a run failed
 TOLD = 200  # bytes of such a line
 STORE = "MLFLOW_TRACKING_URI"  # the variable by which the store may be named; an address with a password comes by it alone
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import PurePath
 
 LONGEST_KEY, LONGEST_PARAM, LONGEST_TAG, LONGEST_SOURCE = 250, 6000, 8000, 65535  # characters: mlflow/utils/validation.py
+LONGEST_IMAGE = 150  # characters, which are bytes: its files' names put about 90 more around it
 LONGEST_FILE = 200  # bytes of 255 that a file system takes: MLflow's own names put more around it
 
 KEY = re.compile(r"[^\w.\- :/]")  # what a parameter, metric or tag can't be called
@@ -15,16 +16,16 @@ IMAGE = re.compile(r"[^a-zA-Z0-9_\-./ ]")  # what the key of a picture can't be
 FILE = re.compile(r"[^a-zA-Z0-9_\-. ]")  # what breaks an artifact's address, or MLflow's pages
 
 
-def key_of(name: str, refused: re.Pattern[str] = KEY) -> str:
+def key_of(name: str, refused: re.Pattern[str] = KEY, longest: int = LONGEST_KEY) -> str:
     """Return the key of a parameter, metric or tag."""
     kept = refused.sub("_", name) or "_"
     if posixpath.normpath(kept) != kept or kept == "." or kept.startswith(("..", "/")):  # another's place, were it a path
         kept = re.sub(r"[/.]", "_", kept)
-    return name if kept == name and len(name) <= LONGEST_KEY else f"{kept[: LONGEST_KEY - 10]}-{_hash(name)}"
+    return name if kept == name and len(name) <= longest else f"{kept[: longest - 10]}-{_hash(name)}"
 
 
 def image_key_of(name: str) -> str:
-    return key_of(name, IMAGE)
+    return key_of(name, IMAGE, LONGEST_IMAGE)
 
 
 def file_name_of(name: str) -> str:

@@ -14,7 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
 from pipeline.tracking.arrival import FILTERS, Arrival, Part
-from pipeline.tracking.journal import STORE, Event
+from pipeline.tracking.journal import ERROR, STORE, Event
 from pipeline.tracking.names import LONGEST_KEY, LONGEST_PARAM, LONGEST_SOURCE, LONGEST_TAG, cut, key_of
 from pipeline.tracking.notes import note
 from pipeline.tracking.relocation import embedded
@@ -96,7 +96,9 @@ def _dataset(data: Event) -> DatasetInput:
 def _resumed(arrival: Arrival, event: Event) -> Iterator[Part]:
     """Yield the calls by which a run goes on whose training was stopped."""
     yield partial(_learn, arrival)
-    yield partial(arrival.client.update_run, arrival.state.run, status="RUNNING", name=cut(event["name"], LONGEST_KEY))
+    if not arrival.is_over:
+        yield partial(arrival.client.update_run, arrival.state.run, status="RUNNING", name=cut(event["name"], LONGEST_KEY))
+        yield partial(arrival.forget, ERROR)  # of the start that was stopped
     yield from arrival.parts({"event": "tags", "values": event["tags"]})
 
 

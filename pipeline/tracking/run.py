@@ -29,7 +29,7 @@ from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
 from pipeline.dataset.manifest import SPLITS, Manifest
 from pipeline.model.rows import Summary
-from pipeline.tracking.journal import BEGIN, STORE, Event, Journal
+from pipeline.tracking.journal import BEGIN, ERROR, STORE, Event, Journal
 from pipeline.tracking.notes import note_once
 from pipeline.training.device import kind_of_device
 
@@ -108,7 +108,7 @@ class Run:
         self._tell("tags", values=tags)
 
     def fail(self, reason: str) -> None:
-        self.tag(error=redact(reason)[:500])
+        self.tag(**{ERROR: redact(reason)[:500]})
         self.end("FAILED")
 
     def end(self, status: str) -> None:

@@ -113,6 +113,15 @@ def test_runs_whose_names_are_not_mlflows_are_compared_by_them(home: Path, cfg: 
     assert "dataset.classes" in rows  # which differ only behind what MLflow takes of them
 
 
+def test_a_picture_s_long_name_leaves_room_for_what_mlflow_puts_around_it(home: Path, cfg: Config, told: Told, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    names = [f"pictures/{'x' * 240}{end}" for end in "ab"] + [f"pictures/{'ü' * 200}"]
+    folder = told(*[lambda run, name=name: run.log_image(name, tmp_path / "a.png", 1_000_000) for name in names])
+    assert settle(home) == []
+    assert not folder.exists()
+    assert len(list((Path(the_run(home, cfg).info.artifact_uri) / "images").glob("*.png"))) == len(names)
+
+
 # Values and sizes
 
 
@@ -241,6 +250,30 @@ def test_deliver_offers_again_what_was_refused(home: Path, cfg: Config, told: To
     assert (Path(the_run(home, cfg).info.artifact_uri) / "gone.txt").read_text() == "found again"
     assert not folder.exists()
     assert (the_run(home, cfg).info.status, losses(home, cfg)) == ("FINISHED", [1.0])
+    assert "not_delivered" not in the_run(home, cfg).data.tags
+
+
+def test_a_later_start_s_opening_that_is_offered_again_changes_no_end(
+    home: Path, cfg: Config, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(loss(1), end=None, training="t1")
+    settle(home)
+    folder = told(loss(2), lambda run: run.tag(error="at the end"), training="t1", colour="strange")
+    log_batch = MlflowClient.log_batch
+
+    def picky(self: MlflowClient, run_id: str, **batch: Any) -> None:
+        if any(tag.value == "strange" for tag in batch.get("tags", [])):
+            refusing()
+        log_batch(self, run_id, **batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", picky)
+        settle(home)
+    assert refused(home) == [folder]
+    assert offer_refused(home) == []
+    run = the_run(home, cfg)
+    assert (run.info.status, run.data.tags["error"]) == ("FINISHED", "at the end")
+    assert not folder.exists()
 
 
 def test_a_run_that_can_not_be_made_waits_whole(home: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

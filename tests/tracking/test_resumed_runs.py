@@ -62,6 +62,18 @@ def test_a_later_start_goes_on_in_the_run_of_the_first_and_each_epoch_counts_onc
     assert sorted(pictures(home, run)) == [f"filters/first_layer+step+{step}" for step in range(3)]
 
 
+def test_a_run_that_went_on_well_does_not_say_why_its_first_start_failed(home: Path, cfg: Config, manifest: Manifest, start: Start) -> None:
+    first = Run(Journal(home))
+    begin(first, dataclasses.asdict(cfg), manifest, training="t1")
+    first.fail("the disk is full")
+    first.journal.close()
+    assert only_run(home, cfg).data.tags["error"] == "the disk is full"
+    start(0, 1, status="FINISHED")
+    run = only_run(home, cfg)
+    assert run.info.status == "FINISHED"
+    assert "error" not in run.data.tags
+
+
 def test_an_epoch_that_the_first_told_and_did_not_save_is_not_told_twice(home: Path, cfg: Config, start: Start) -> None:
     start(0, 1, 2)
     start(0, 1, 2, status="FINISHED")
