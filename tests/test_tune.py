@@ -13,7 +13,7 @@ from time import perf_counter
 import pytest
 import torch
 
-from pipeline.command.tune import ALSO, CLOSE, WORKERS, _grids, _settings, compare, fastest, network_of, write
+from pipeline.command.tune import ALSO, CLOSE, WORKERS, _grids, _options, _settings, compare, fastest, network_of, write
 from pipeline.config.composition import compose, get, read_yaml, resolved
 from pipeline.config.configure import configure
 from pipeline.config.documents import LOCAL
@@ -78,6 +78,13 @@ def test_workers_and_threads_go_up_to_the_cores_and_the_configs_own_come_first(c
     assert {0, 1, cores()} <= set(grid[WORKERS])
     assert max(grid[WORKERS]) == max(grid["training.threads"]) == cores()
     assert [tuple(setting.values()) for setting in _settings(grid)] == list(product(*grid.values()))
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1", "1.5", "many"])
+def test_rounds_are_a_number_from_one_on(rounds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _options(["--rounds", rounds])
+    assert f"argument --rounds: '{rounds}' is not a whole number from 1 on" in capsys.readouterr().err
 
 
 def test_rounds_alternate_and_medians_count() -> None:

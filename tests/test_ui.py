@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.command import ui
-from pipeline.config.errors import BusyError
+from pipeline.config.errors import BusyError, ConfigError
 from tests.tracking.conftest import home, tables
 
 __all__ = ["home", "tables"]
@@ -26,6 +26,12 @@ def test_a_taken_port_is_refused_with_the_next_one_and_a_free_one_is_not(taken: 
     with socket.create_server((ui.HOST, 0)) as server:
         free = server.getsockname()[1]
     ui.refuse_taken_port(free)
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "50.5"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(ConfigError, match=f"^PORT={port} is no port; give a whole number from 1 to 65535: make ui PORT=5000$"):
+        ui.port_of(port)
 
 
 def test_the_address_of_the_view_is_told_also_where_the_pages_are_open_already(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.analysis.views import PLAIN, VIEWS
-from pipeline.config.arguments import parser_of
+from pipeline.config.arguments import parser_of, positive
 from pipeline.config.entry import run_command
 from pipeline.config.errors import DataError
 from pipeline.config.places import OUTS, WORKSPACE
@@ -43,12 +43,6 @@ def main() -> None:
         raise DataError(
             f"none of {len(paths)} files is a readable image" if len(paths) > 1 else f"{shown(str(paths[0]))} is no readable image"
         )
-
-
-def positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)
 
 
 def parse() -> argparse.Namespace:

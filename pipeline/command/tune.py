@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config.arguments import positive
 from pipeline.config.entry import entry
 from pipeline.config.places import WORKSPACE, Places
 from pipeline.config.schema import Config
@@ -50,7 +51,7 @@ def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(prog="python -m pipeline.command.tune", add_help=False, allow_abbrev=False)
     parser.add_argument("--also", action="append", choices=[*ALSO, "all"], default=[])
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=positive, default=3)
     return parser.parse_known_args(words)
 
 

@@ -7,23 +7,24 @@ from urllib.parse import urlsplit
 
 from pipeline.config.arguments import no_arguments
 from pipeline.config.entry import run_command
-from pipeline.config.errors import BusyError
+from pipeline.config.errors import BusyError, ConfigError
 from pipeline.config.places import WORKSPACE
 from pipeline.config.urls import without_credentials
 
+LAST_PORT = 65535
 HOST = "127.0.0.1"  # nobody else can reach the pages, which have no login
 
 
 def main() -> None:
     """Serve the project's runs on 127.0.0.1 and print the address of their chart view; the environment's PORT is the port, or 5000."""
     no_arguments(main)
+    port = port_of(os.environ.get("PORT", "5000"))
     from pipeline.config.composition import compose, parse, resolved
     from pipeline.tracking.delivery import settle
     from pipeline.tracking.faults import store_may_be_away
     from pipeline.tracking.store import Store
     from pipeline.tracking.view import save_view
 
-    port = int(os.environ.get("PORT", "5000"))
     store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
     for note in settle(WORKSPACE):
         print(note, file=sys.stderr)
@@ -41,6 +42,12 @@ def main() -> None:
     os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri  # not an argument, which `ps` shows: it may hold a password
     command = ["mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def port_of(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) <= LAST_PORT:
+        return int(text)
+    raise ConfigError(f"PORT={text} is no port; give a whole number from 1 to {LAST_PORT}: make ui PORT=5000")
 
 
 def login_of(uri: str) -> str | None:

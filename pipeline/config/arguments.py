@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 
 
@@ -16,3 +16,10 @@ def parser_of(main: Callable[[], object]) -> ArgumentParser:
 def no_arguments(main: Callable[[], object]) -> None:
     """Answer --help; refuse any other word of the command line."""
     parser_of(main).parse_args()
+
+
+def positive(text: str) -> int:
+    """Return the whole number from 1 on that an option has."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)

@@ -82,7 +82,8 @@ class Delivery:
         """Deliver what MLflow has refused, should it take it now. Raises NetworkError where the store is away."""
         self._read()
         if not self.told:  # another command has delivered it meanwhile, and the lock has made the folder anew
-            return remove(self.folder)
+            remove(self.folder)
+            return
         numbers = {json.loads(line)["number"] for line in (self.folder / REFUSED).read_text().splitlines()}
         with store_may_be_away():
             self._opened()

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.training.budget import Budget
 from pipeline.training.classifier import Classifier
 
 Filters = NDArray[np.float32]  # (out, in, kh, kw)
@@ -132,9 +133,9 @@ class Progress(Callback):
     EVERY = 10.0  # seconds between two lines within an epoch, in a log
     IN_PLACE = 0.5  # seconds between two of them on a terminal, each over the one before
 
-    def __init__(self, images: int, budget: float | None = None) -> None:
+    def __init__(self, images: int, budget: Budget | None = None) -> None:
         self.images = images  # of an epoch
-        self.budget = budget  # seconds
+        self.budget = budget
         self.is_terminal = sys.stdout.isatty()
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -157,7 +158,7 @@ class Progress(Callback):
 
     def _print(self, trainer: L.Trainer, what: str, done: float, end: str) -> None:
         spent, made = time.monotonic() - self.start, done - self.first
-        left = self.budget - spent if self.budget else spent / made * ((trainer.max_epochs or 0) - done)
+        left = self.budget.seconds - self.budget.before - spent if self.budget else spent / made * ((trainer.max_epochs or 0) - done)
         last = "" if self.budget else f"/{trainer.max_epochs}"
         rate = self.images * made / spent
         line = f"epoch {trainer.current_epoch + 1:3}{last}  {what}  {rate:,.0f} images/s  {duration(max(0.0, left))} left"

@@ -60,7 +60,7 @@ def fit(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Path, che
     classifier = classifier_of(cfg, network, manifest, budget)
     historian = Historian(follower)
     best = BestEpoch(historian, training.monitor, training.patience)
-    progress = Progress(len(images), budget.seconds if budget else None)
+    progress = Progress(len(images), budget)
     parts: list[Callback] = [OwnSignals(), historian, best, progress, Watcher(follower)]
     if first := next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None):
         parts.append(filters := FilterHistorian(first, follower))

@@ -97,9 +97,7 @@ def test_deliver_offers_again_what_mlflow_has_refused(home: Path, cfg: Config, m
     assert refused(home) == []
 
 
-def test_deliver_leaves_trainings_that_go_on_to_their_couriers_and_says_so(
-    home: Path, cfg: Config, manifest: Manifest, said: Said
-) -> None:
+def test_deliver_leaves_trainings_that_go_on_to_their_couriers_and_says_so(home: Path, cfg: Config, manifest: Manifest, said: Said) -> None:
     tell(home, cfg, manifest)
     goes_on = Run(Journal(home))
     begin(goes_on, dataclasses.asdict(cfg), manifest, training="t1")

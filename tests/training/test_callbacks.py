@@ -15,6 +15,7 @@ from torch import nn
 
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
+from pipeline.training.budget import Budget
 from pipeline.training.callbacks import BestEpoch, Historian, Progress, duration
 from tests.training.test_classifier import classifier, fit_to
 from tests.training.test_classifier import pytestmark as pytestmark
@@ -204,8 +205,15 @@ def test_on_a_terminal_the_line_of_an_epoch_under_way_is_written_over(
 
 
 def test_with_a_budget_its_time_is_what_is_left(cfg: Config, manifest: Manifest, capsys: pytest.CaptureFixture[str]) -> None:
-    found = said(Progress(SHARE, budget=2 * 3600), cfg, manifest, capsys)
+    found = said(Progress(SHARE, Budget("2h")), cfg, manifest, capsys)
     assert re.search(rf"^epoch   2  {METRICS}  12 images/s  1:(30:00|29:5\d) left$", found, re.MULTILINE), found
+
+
+def test_with_a_budget_the_time_of_earlier_starts_is_over_too(cfg: Config, manifest: Manifest, capsys: pytest.CaptureFixture[str]) -> None:
+    budget = Budget("2h")
+    budget.load_state_dict({"used": 3600.0})
+    found = said(Progress(SHARE, budget), cfg, manifest, capsys)
+    assert re.search(rf"^epoch   2  {METRICS}  12 images/s  (30:00|29:5\d) left$", found, re.MULTILINE), found
 
 
 def test_a_training_that_goes_on_counts_rate_and_time_from_there(

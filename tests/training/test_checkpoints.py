@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,17 @@ def test_what_was_left_is_removed_after_its_days_and_not_while_it_is_used(tmp_pa
         with checkpoints_of({"n": 2}, tmp_path, keep=1):
             assert not left.folder.exists()
             assert used.folder.exists()
+
+
+def test_a_training_may_begin_in_the_moment_in_which_another_ends(tmp_path: Path) -> None:
+    def start_and_end(trainer: int) -> None:
+        for n in range(40):
+            with checkpoints_of({"trainer": trainer, "n": n}, tmp_path, keep=1):
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for ended in [pool.submit(start_and_end, trainer) for trainer in range(4)]:
+            ended.result()
 
 
 def test_half_written_files_of_a_killed_process_are_removed(checkpoints: Checkpoints) -> None:
