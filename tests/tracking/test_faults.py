@@ -156,7 +156,7 @@ def test_a_locked_database_is_one_line_and_exit_code_69_and_the_run_arrives_late
     assert exit_code("deliver", deliver.main) == 69
     [line] = capfd.readouterr().err.splitlines()
     assert line == (
-        f"deliver failed: note: the MLflow store sqlite:///{home}/mlflow.db can't be used: {LOCKED}. "
+        f"deliver failed: the MLflow store sqlite:///{home}/mlflow.db can't be used: {LOCKED}. "
         f"What it lacks waits in journals/{run.journal.folder.name}; `python -m pipeline.command.deliver` brings it there"
     )
     assert waiting(home) == [run.journal.folder]
