@@ -57,7 +57,7 @@ def _take_over(root: Path, origin: Origin) -> list[str]:
     lines = edits.settle_choices(own.alone) + edits.settle_values(own)
     with overrides.on_trial():
         if lines:  # some may have been dropped
-            values = compose(root / "conf", [f"{group}={option}" for group, option in new.chosen.items()])
+            values = compose(root / "conf", [f"{group}={option}" for group, option in new.chosen.items()], overrides.orders)
             own = Own.compose(root / "conf", choices(values), own.alone)
         lock = _recorded(values, overrides, new, own)
         lock.before = before.left if before.beyond and has_trained(root, before) else before.before

@@ -34,7 +34,8 @@ class Edits:
         lines: list[str] = []
         for group in dict.fromkeys([*self.overrides.choices, *self.applied.chosen, *self.new.chosen]):
             key = f"{group}.name"
-            was, now = self._was(key), choices(alone).get(group)
+            now = choices(alone).get(group)
+            was = self._chose(key, now)
             option = self.overrides.choices.get(group)
             if option and option != self.lock.above.get(key) and group in self.applied.chosen and group not in self.new.chosen:
                 lines.append(_set_later(group, self.applied.chosen[group], option))
@@ -114,6 +115,12 @@ class Edits:
     def _was(self, key: str) -> Any:
         """Return conf/'s own value of a key when the lock was written, or when what counts of an earlier experiment was."""
         return next((told[key] for told in (self.earlier, self.lock.beneath) if key in told), said(self.lock.values, key))
+
+    def _chose(self, key: str, now: str | None) -> Any:
+        """Return conf/'s own choice when the lock was written; `now` where all that the lock tells is what a recipe or a data set brought."""
+        is_told = key in self.earlier or key in self.lock.beneath
+        is_led = any(f"{group}.name" in self.lock.standing for group in LEADING)
+        return now if is_led and not is_told else self._was(key)
 
     def _is_swapped(self, key: str, own: Tree) -> bool:
         groups = (key.partition(".")[0], *LEADING)

@@ -116,3 +116,12 @@ def test_a_data_set_chosen_by_hand_drops_the_layers_of_the_network_that_it_repla
     narrow.type("dataset.name", "folder")
     assert f"dropped from {LOCAL}: model.layers.conv1.filters, which was set for another model" in narrow.configure()
     assert narrow.param("model.name") == "cnn5"
+
+
+def test_an_experiment_with_another_augmentation_may_drop_an_override_beside_a_lifted_order(flipping: Copy) -> None:
+    shift_first(flipping)
+    flipping.type("optimizer.lr", 0.5)
+    flipping.configure()
+    flipping.value("conf/optimizer/adamw.yaml", "lr", 0.004)
+    flipping.experiment("augmentation=erase")
+    assert (flipping.param("optimizer.lr"), list(transforms(flipping))) == (0.004, ["flip", "erase"])

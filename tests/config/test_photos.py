@@ -43,6 +43,15 @@ def test_an_experiment_with_a_data_set_is_remembered_by_its_choice_alone(project
     assert (project.param("model.name"), project.param("resize.size")) == ("cnn5", 64)
 
 
+@pytest.mark.parametrize(("word", "beside"), [("dataset=folder", "model=mlp_small"), ("experiment=cats_dogs", "augmentation=erase")])
+def test_an_experiment_with_one_option_more_hides_no_edit_of_conf(word: str, beside: str, project: Copy) -> None:
+    project.experiment(word)
+    assert [line for line in project.experiment(word, beside) if "hides" in line] == []
+    project.configure()
+    project.type("optimizer.name", "sgd")
+    assert [line for line in project.configure() if "hides" in line] == []
+
+
 @pytest.mark.parametrize("typed", ["in params.yaml", "in conf/config.yaml"])
 def test_the_data_set_from_now_on_is_one_word(typed: str, project: Copy) -> None:
     project.type("dataset.name", "folder") if typed == "in params.yaml" else project.default("dataset", "folder")
