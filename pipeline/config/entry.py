@@ -170,7 +170,7 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from pipeline.config.composition import parse, plain, resolved
+    from pipeline.config.composition import dump, parse, plain, resolved
     from pipeline.config.held import held
 
     live = None if in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
@@ -192,6 +192,8 @@ def _run_stage(stage: str, main: Main, cfg: Any, in_dvc: bool, run_folder: str) 
     lock = FileLock((live or WORKSPACE / ".dvc" / "tmp") / f".{stage}.lock", blocking=False)
     try:
         with checked as params, lock, unchanged:
+            if live:
+                (live / "config.yaml").write_text(dump(params))
             gc.enable()
             return main(parse(params), Places(live, typed))
     except Timeout:

@@ -1,4 +1,4 @@
-"""What a live run does beside its work: check its config, keep it in the run's folder, warn of changes it does not see.
+"""What a live run does beside its work: check its config, warn of changes it does not see.
 
 Nothing of this happens inside DVC, where the configure stage does it, so no stage depends on this file."""
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 
-from pipeline.config.composition import Tree, dump, in_one_line, known_keys
+from pipeline.config.composition import Tree, in_one_line, known_keys
 from pipeline.config.conf_files import check_files
 from pipeline.config.documents import LOCAL
 from pipeline.config.environment import RESOLVER, reads_environment
@@ -62,7 +62,7 @@ def refuse_typed(words: list[str]) -> list[str]:
 
 @contextmanager
 def live_run(tree: Tree, root: Path, folder: Path, typed: list[str], is_job: bool = False) -> Iterator[Tree]:
-    """Check the config, keep it as the run's config.yaml, and yield it resolved; say where a refused key stands, later too.
+    """Check the config and yield it resolved; say where a refused key stands, later too.
 
     is_job: it is one of a sweep, which has warned for all."""
     from pipeline.config.checks.check import check
@@ -79,7 +79,6 @@ def live_run(tree: Tree, root: Path, folder: Path, typed: list[str], is_job: boo
             raise
         if not is_job:
             warn_of_unlifted(root)
-        (folder / "config.yaml").write_text(dump(params))
         yield params
 
 

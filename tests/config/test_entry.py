@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pipeline.config.composition import compose
 from tests.project import ROOT
@@ -107,3 +109,26 @@ def test_a_helper_of_a_live_training_has_the_config_that_rank_0_has() -> None:
     command = [sys.executable, "-c", HELPER, *words]
     done = subprocess.run(command, env=os.environ | {"LOCAL_RANK": "1"}, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "trains with 2 devices\n")
+
+
+LIVE = """
+import sys
+from pathlib import Path
+from pipeline.config.entry import entry
+
+sys.argv = ["fetch", "hydra.run.dir=" + sys.argv[1], "seed=7"]
+code = compile("def main(cfg, places): print((places.live / 'config.yaml').exists())", "fetch.py", "exec")
+exec(code)
+entry(main)()
+"""
+
+
+def test_a_live_run_that_is_refused_as_another_is_at_work_leaves_its_config_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("seed: 0\n")
+    with FileLock(folder / ".fetch.lock"):
+        done = subprocess.run([sys.executable, "-c", LIVE, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "another process is writing the outputs of fetch" in done.stderr
+    assert (folder / "config.yaml").read_text() == "seed: 0\n"
