@@ -63,8 +63,7 @@ def _take_over(root: Path, origin: Origin) -> list[str]:
         lock.before = before.left if before.beyond and has_trained(root, before) else before.before
         params = lock.composed()
         check(params, own.under, accepted(root))
-    lock.write(root / "conf.lock")
-    replace(root / "params.yaml", dump(params))
+    _write(root, {"conf.lock": lock.text, "params.yaml": dump(params)})  # killed in between: params.yaml is still an experiment's
     return ["params.yaml: as DVC composed it for this experiment", *lines]
 
 
@@ -89,8 +88,8 @@ def _compose(root: Path, origin: Origin) -> list[str]:
         lines += drop_forgotten(own.under, overrides, found.lock.values)
         origin.tree = values = compose(conf) if overrides.tree else own.alone
         composed = check(values, own.under, accepted(root))
-    replace(root / "params.yaml", dump(composed))
-    _recorded(values, overrides, Beyond(), own).write(root / "conf.lock")
+    lock = _recorded(values, overrides, Beyond(), own)
+    _write(root, {"params.yaml": dump(composed), "conf.lock": lock.text})  # killed in between: params.yaml is as conf/ composes it
     return lines + changes_told(found.params, composed)
 
 
@@ -100,6 +99,11 @@ def _recorded(values: Tree, overrides: Overrides, new: Beyond, own: Own) -> Lock
     lock.overlooked = overlooked(lock.composed())
     lock.beneath = {key: own.says(key) for key in lock.standing}
     return lock
+
+
+def _write(root: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        replace(root / name, text)
 
 
 def _put_back(root: Path) -> None:

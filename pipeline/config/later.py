@@ -117,7 +117,7 @@ class Edits:
         return next((told[key] for told in (self.earlier, self.lock.beneath) if key in told), said(self.lock.values, key))
 
     def _chose(self, key: str, now: str | None) -> Any:
-        """Return conf/'s own choice when the lock was written; `now` where all that the lock tells is what a recipe or a data set brought."""
+        """Return conf/'s own choice when the lock was written; `now` where the lock tells only what a recipe or a data set brought."""
         is_told = key in self.earlier or key in self.lock.beneath
         is_led = any(f"{group}.name" in self.lock.standing for group in LEADING)
         return now if is_led and not is_told else self._was(key)

@@ -5,7 +5,6 @@ A later difference between the two is somebody's change: by hand, or by an appli
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from pipeline.config.atomic import replace
 from pipeline.config.composition import Tree, dump, leaves, read_yaml, resolved
 from pipeline.config.difference import Beyond, with_values
 from pipeline.config.errors import ConfigError
@@ -38,9 +37,10 @@ class Lock:
             )
         return cls(**tree)
 
-    def write(self, path: Path) -> None:
+    @property
+    def text(self) -> str:
         head = "# Written by the configure stage: what conf/ alone composed to. Not for editing.\n"
-        replace(path, head + dump(vars(self)))
+        return head + dump(vars(self))
 
     @property
     def beyond(self) -> Beyond:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config.composition import Tree, read_yaml
+from pipeline.config.composition import Tree, compose, read_yaml, resolved
 from pipeline.config.difference import Beyond, beyond, difference, swaps
+from pipeline.config.documents import LOCAL
+from pipeline.config.errors import ConfigError
 from pipeline.config.lock import Lock
 from pipeline.config.order import ABSENT, UNCHECKED, is_entry, settled
+from pipeline.config.overrides import Overrides
 from pipeline.config.trained import has_trained
 
 
@@ -30,16 +33,20 @@ class Pending:
     def read(cls, root: Path) -> "Pending":
         """Read params.yaml and conf.lock, which are both there."""
         raw, lock = read_yaml(root / "params.yaml"), Lock.read(root / "conf.lock")
-        found = cls(settled(raw), lock, lock.beyond)
+        conf, orders = root / "conf", Overrides.read(root / LOCAL).orders
+        found = cls(lock=lock, applied=lock.beyond)
         if lock.beyond and not has_trained(root, lock):
             found.earlier = lock.before
             found.applied = Beyond(lock.before.get("chosen", {}), lock.before.get("changed", {}))
             found.notes.append(f"not lifted: {lock.beyond} of the last experiment, whose training did not end")
         composed = lock.composed()
         if UNCHECKED in raw:
-            refused = beyond(root / "conf", found.params)[0]
-            found.notes += [f"not lifted: {refused} of an experiment that was refused before it began"] if refused else []
+            found.notes += _of_a_refused_experiment(conf, raw, orders)
             found.params = composed
+            return found
+        found.params = settled(raw, orders)
+        if _is_composed(conf, found.params):
+            return found
         swapped = swaps(found.params, lock.values)
         found.notes += [note for group in swapped for note in _typed_beside(group, found.params, composed)]
         found.by_hand = Beyond(swapped, difference(found.params, composed, skip=set(swapped)))
@@ -52,6 +59,23 @@ class Pending:
             for key in [key for key in changed if is_entry(key) and key.partition(".")[0] in groups]:
                 lines.append(f"not lifted: {key}={changed.pop(key)}, which was set for another {key.partition('.')[0]}")
         return lines
+
+
+def _of_a_refused_experiment(conf: Path, raw: Tree, orders: Tree) -> list[str]:
+    """Return a line for what is not lifted; an option that it chose may be gone by now."""
+    try:
+        refused = str(beyond(conf, settled(raw, orders), orders)[0])
+    except ConfigError:
+        refused = "the values"
+    return [f"not lifted: {refused} of an experiment that was refused before it began"] if refused else []
+
+
+def _is_composed(conf: Path, params: Tree) -> bool:
+    """Tell whether params.yaml is what conf/ composes to now: a configure that was killed had written it, but not conf.lock yet."""
+    try:
+        return not difference(params, resolved(compose(conf)), skip=set())
+    except ConfigError:  # told by who composes conf/ for its values
+        return False
 
 
 def _typed_beside(group: str, params: Tree, composed: Tree) -> list[str]:

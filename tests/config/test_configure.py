@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from pipeline.config.composition import Tree, compose, dump, get, has, read_yaml, resolved
@@ -46,6 +48,29 @@ def test_a_generated_file_is_written_in_one_step_so_that_a_reader_has_the_old_on
         project.configure()
         assert reader.read() == old
     assert project.read(name) != old
+
+
+def edit_conf(project: Copy) -> None:
+    project.value("conf/optimizer/adamw.yaml", "lr", 0.004)
+    project.default("model", "lenet")
+
+
+def lift_a_choice_and_a_value(project: Copy) -> None:
+    project.type("model.name", "lenet")
+    project.type("seed", 4)
+
+
+@pytest.mark.parametrize("change", [edit_conf, lift_a_choice_and_a_value])
+def test_a_configure_that_is_killed_between_its_two_files_leaves_nothing_that_passes_for_an_edit(
+    change: Callable[[Copy], None], project: Copy
+) -> None:
+    change(project)
+    before = project.read("conf.lock")
+    project.configure()
+    after = project.files
+    project.write("conf.lock", before)
+    assert project.configure() == []
+    assert project.files == after
 
 
 def test_a_changed_default_choice_reaches_params(project: Copy) -> None:

@@ -135,6 +135,16 @@ def test_an_experiment_that_dvc_refuses_before_it_begins_leaves_nothing(override
     assert project.files == before
 
 
+def test_a_refused_experiment_with_an_option_that_is_gone_leaves_nothing(project: Copy) -> None:
+    before = project.files
+    project.write("conf/optimizer/mine.yaml", project.read(ADAMW).replace("name: adamw", "name: mine"))
+    project.dvc_composes("optimizer=mine", "seed=3")
+    (project.root / "conf/optimizer/mine.yaml").unlink()
+    assert unlifted(project.root) == []
+    assert project.configure() == ["not lifted: the values of an experiment that was refused before it began"]
+    assert project.files == before
+
+
 def test_an_experiment_that_did_not_train_leaves_nothing_but_what_stood_before(project: Copy) -> None:
     project.train()
     before = project.files

@@ -225,6 +225,14 @@ def test_what_an_experiment_takes_out_of_a_lifted_order_leaves_the_others_where_
     assert project.configure() == []
 
 
+def test_an_experiment_above_a_lifted_order_that_dvc_refuses_before_it_begins_leaves_nothing(project: Copy) -> None:
+    lift_pool_first(project)
+    before = project.files
+    project.dvc_composes("+model.layers.added={kind: relu}")
+    assert project.configure() == ["not lifted: model.layers.added={'kind': 'relu'} of an experiment that was refused before it began"]
+    assert project.files == before
+
+
 def test_a_live_run_adds_and_takes_out_above_a_lifted_order(project: Copy) -> None:
     lift_pool_first(project)
     params = project.check_live("~model.layers.relu2", "+model.layers.added={kind: relu}")
