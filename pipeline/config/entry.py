@@ -39,19 +39,19 @@ def entry(main: Main) -> Callable[[], None]:
         open_streams(work_goes_on=True)
         if not {"--help", "-h"}.isdisjoint(sys.argv):
             print(f"{main.__doc__}\n")
-        run_command(stage, lambda: launch(stage, main))
+        run_command(stage, lambda: launch(stage, main), is_stage=True)
 
     return run
 
 
-def run_command(name: str, work: Callable[[], Any]) -> NoReturn:
+def run_command(name: str, work: Callable[[], Any], *, is_stage: bool = False) -> NoReturn:
     """Do the work and end the process by its exit code, but do not take torch apart, which takes a second.
 
     Who is killed in that second has done all and seems to have failed: the training would be made again, as another run."""
     open_streams()
     codes: list[int] = []
     atexit.register(_leave, codes)  # called after all that is registered from now on
-    codes.append(exit_code(name, work))
+    codes.append(exit_code(name, work, is_stage=is_stage))
     if codes == [0]:
         for number in (signal.SIGTERM, signal.SIGINT):  # which come too late
             signal.signal(number, signal.SIG_IGN)
@@ -69,15 +69,18 @@ def _leave(codes: list[int]) -> None:
         os._exit(codes[0])
 
 
-def exit_code(name: str, work: Callable[[], Any]) -> int:
-    """Do the work; turn what goes wrong into one line on stderr and an exit code that says what kind it was."""
+def exit_code(name: str, work: Callable[[], Any], *, is_stage: bool = False) -> int:
+    """Do the work; turn what goes wrong into one line on stderr and an exit code that says what kind it was.
+
+    is_stage: its words are lost without an error where nobody reads them (streams.py), so a broken pipe is one of its work."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
         work()
-    except BrokenPipeError:  # the reader has seen enough: … | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Exception, Stopped) as error:
+        if isinstance(error, BrokenPipeError) and not is_stage:  # the reader has seen enough: … | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         if is_unexpected(error):
             import traceback
 

@@ -77,7 +77,8 @@ def verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, PipelineError):
         return error.exit_code, str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DISK_FULL, f"the disk is full: {error.filename or ''} {error.strerror}; free some space and repeat"
+        where = f"{error.filename} " if error.filename else ""
+        return DISK_FULL, f"the disk is full: {where}{error.strerror}; free some space and repeat"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         remedy = "give this user the right to read and write in the project, or work in a copy of it (`git clone`)"
         return NOT_ALLOWED, f"{error.filename or 'a file'}: {error.strerror}; {remedy}"

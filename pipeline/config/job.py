@@ -97,7 +97,8 @@ def as_job(work: Callable[[], Any], cfg: Any, sweep: Process) -> Any:
             record.value, record.result = value, f"{cfg.training.monitor} {value:.4f}"
         return value
     except (Exception, Stopped) as error:
-        record.code, record.result = (error.exit_code, str(error)) if isinstance(error, Stopped) else verdict(error)
+        record.code, reason = (error.exit_code, str(error)) if isinstance(error, Stopped) else verdict(error)
+        record.result = redact(reason)
         record.traceback = redact(traceback.format_exc()) if is_unexpected(error) else ""
         if isinstance(error, Stopped) and not is_apart:
             raise

@@ -60,9 +60,11 @@ class Origin:
         """Yield the files of whole keys that a file is built on, as folder.yaml on own_photos.yaml, and this on photos.yaml."""
         document = self._document(path)
         for entry in document.defaults() if document else ():
-            name = entry.value.partition("@")[0].removeprefix("/") if isinstance(entry.value, str) else ""
-            if base := self._document(f"conf/{name}.yaml"):
-                yield base
+            name = entry.value.partition("@")[0] if isinstance(entry.value, str) else ""
+            folder = "conf" if name.startswith("/") else path.rpartition("/")[0]
+            if base := self._document(f"{folder}/{name.removeprefix('/')}.yaml"):
+                if base.shown.count("/") == 1:  # else it is another data set, of its group's keys
+                    yield base
                 yield from self._brought_by(base.shown)
 
     def _group_files(self, group: str, option: str | None, inner: str) -> Iterator[tuple[Document, str]]:

@@ -156,7 +156,7 @@ class Jobs:
     def _tell_failures(self) -> None:
         """Print a line for each job that has failed since the last time."""
         for number, record in self._records().items():
-            if record.code is None and record.has_died():
+            if record.code is None and record.has_died() and (record := self._records()[number]).code is None:  # else it has just ended
                 record.code, record.result = UNEXPECTED, WITHOUT_A_WORD
                 record.write(self.folder or Path())
             if record.code and number not in self.told and not self.has_stopped:

@@ -1,5 +1,6 @@
 """A command ends when its work is done: with all that it has said, and with no failure that comes after."""
 
+import errno
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ import pytest
 from filelock import FileLock
 
 from pipeline.config.composition import compose
+from pipeline.config.entry import exit_code
+from pipeline.config.errors import verdict
 from tests.project import ROOT
 
 SCRIPT = """
@@ -132,3 +135,18 @@ def test_a_live_run_that_is_refused_as_another_is_at_work_leaves_its_config_alon
     assert (done.returncode, done.stdout) == (75, "")
     assert "another process is writing the outputs of fetch" in done.stderr
     assert (folder / "config.yaml").read_text() == "seed: 0\n"
+
+
+def break_a_pipe() -> None:
+    raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_stage_that_loses_a_pipe_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("train", break_a_pipe, is_stage=True) == 1
+    assert "train failed: unexpected BrokenPipeError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("file", "words"), [(None, "the disk is full: No space"), ("runs/a", "the disk is full: runs/a No space")])
+def test_a_full_disk_is_told_with_its_file_where_one_is_known(file: str | None, words: str) -> None:
+    code, reason = verdict(OSError(errno.ENOSPC, "No space left on device", file))
+    assert (code, reason.partition(" left")[0]) == (73, words)

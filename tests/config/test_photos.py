@@ -94,3 +94,11 @@ def test_what_is_wrong_in_them_is_told_with_its_place(old: str, new: str, place:
     with pytest.raises(ConfigError) as caught:
         project.configure()
     assert str(caught.value).startswith(f"{place}: {words}")
+
+
+def test_what_is_wrong_in_them_is_told_with_its_place_for_a_data_set_built_on_another_too(project: Copy) -> None:
+    project.write("conf/dataset/mine.yaml", "defaults: [folder, _self_]\nname: mine\n")
+    project.edit("conf/photos.yaml", "size: 64", "size: 0")
+    project.default("dataset", "mine")
+    with pytest.raises(ConfigError, match=r"^conf/photos\.yaml:8: resize\.size must be"):
+        project.configure()

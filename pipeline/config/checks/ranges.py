@@ -201,7 +201,8 @@ def check_ranges(params: Tree) -> None:
     for pattern, (is_right, expected) in RULES.items():
         for key in [pattern] if pattern in values else [key for key in values if fnmatchcase(key, pattern)]:
             if values[key] is not None and not _holds(is_right, values[key]):
-                raise ConfigError(f"{key} must be {expected}, but it is {shown(values[key])}", key)
+                quotes = "; write it in quotes" if _is_a_text_without_quotes(is_right, values[key]) else ""
+                raise ConfigError(f"{key} must be {expected}, but it is {shown(values[key])}{quotes}", key)
     for key, value in values.items():
         if not all(math.isfinite(number) for number in _numbers(value)):
             raise ConfigError(f"{key} must be a finite number, but it is {shown(value)}", key)
@@ -212,6 +213,10 @@ def _holds(is_right: Callable[[Any], bool], value: Any) -> bool:
         return bool(is_right(value)) and all(math.isfinite(number) for number in _numbers(value))
     except TypeError:
         return False
+
+
+def _is_a_text_without_quotes(is_right: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, int | float) and _holds(is_right, str(value))
 
 
 def _numbers(value: Any) -> list[float]:

@@ -145,6 +145,14 @@ def test_every_number_of_conf_has_a_range(group: str, option: str, composed: Com
     assert [key for key in numbers if key not in ruled and not key.startswith(BY_CLASS)] == []
 
 
+@pytest.mark.parametrize(("key", "value"), [("tracking.model", 2026), ("tracking.experiment", 1.5), ("dataset.splits.train", 2020)])
+def test_of_a_number_where_a_text_is_wanted_it_is_said_that_quotes_help(key: str, value: float, params: Tree) -> None:
+    put(params, "dataset.splits", {"train": "train"})
+    put(params, key, value)
+    with pytest.raises(ConfigError, match=rf"^{key} must be .*, but it is {value}; write it in quotes$"):
+        check_ranges(params)
+
+
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, (refused, _) in LIMITS.items() for value in refused])
 def test_a_value_outside_its_range_is_refused_with_key_and_value(key: str, value: Any, params: Tree) -> None:
     put(params, key, value)
