@@ -120,12 +120,16 @@ def test_in_the_middle_of_a_rebase_it_is_told_alike(merged: Copy) -> None:
     assert merged.param("training.epochs") == 8  # in a rebase HEAD is the other side
 
 
-@pytest.mark.parametrize(("params", "lock"), [("--theirs", "--ours"), ("--ours", "--theirs")])
-@pytest.mark.parametrize("committed", [False, True])
-def test_a_mixture_of_two_sides_is_no_edit_by_hand(params: str, lock: str, committed: bool, merged: Copy) -> None:
+def mix(merged: Copy, params: str, lock: str) -> None:
+    """Settle conf/ as HEAD has it, and take params.yaml and conf.lock of different sides."""
     merged.ok("git", "checkout", "HEAD", "--", TRAINING, "dvc.lock", "reports/metrics.json")
     merged.ok("git", "checkout", params, "params.yaml")
     merged.ok("git", "checkout", lock, "conf.lock")
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_mixture_of_two_sides_is_no_edit_by_hand(committed: bool, merged: Copy) -> None:
+    mix(merged, "--theirs", "--ours")
     if committed:
         merged.commit("merged")
     with pytest.raises(
@@ -136,6 +140,14 @@ def test_a_mixture_of_two_sides_is_no_edit_by_hand(params: str, lock: str, commi
     assert told(refused, merged) == f"git checkout {'HEAD^1' if committed else 'HEAD'} -- params.yaml conf.lock"
     assert merged.configure() == []
     assert merged.overrides == {}
+
+
+def test_a_mixture_whose_params_are_what_conf_composes_to_is_settled(merged: Copy) -> None:
+    mix(merged, "--ours", "--theirs")
+    before = merged.read("params.yaml")
+    assert merged.configure() == []
+    assert (merged.read("params.yaml"), merged.overrides) == (before, {})
+    assert merged.configure() == []
 
 
 def test_an_edit_by_hand_in_the_middle_of_a_merge_is_one(merged: Copy) -> None:
