@@ -73,5 +73,5 @@ def test_a_model_of_any_name_can_have_its_champion(store: Store, tmp_path: Path)
         store.client.create_registered_model(name)
         store.client.create_model_version(name, str(tmp_path / "model"))
         assert crown(store, "1") == f"{name} version 1 is the champion: no figures"
-        with pytest.raises(DataError, match=r" has no version 2; there are 1$"):
+        with pytest.raises(DataError, match=r" has no version 2; its versions: 1$"):
             crown(store, "2")
