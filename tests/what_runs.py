@@ -744,7 +744,7 @@ CASES = (
         refused(removed("params.yaml")),
         ("configure",),
         "refused with the command that brings it back",
-        both(says("git checkout params.yaml"), nothing_written),
+        both(says("git checkout HEAD -- params.yaml conf.lock"), nothing_written),
     ),
     Case(
         "conf.lock deleted",
@@ -752,7 +752,7 @@ CASES = (
         refused(removed("conf.lock")),
         ("configure",),
         "refused likewise",
-        both(says("git checkout conf.lock"), nothing_written),
+        both(says("git checkout HEAD -- conf.lock"), nothing_written),
     ),
     Case("both deleted", "dvc repro", with_photos(removed("params.yaml", "conf.lock")), ("configure",), "composed anew from conf/"),
     Case(

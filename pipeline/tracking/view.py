@@ -17,7 +17,7 @@ MOST = 10  # runs that a chart shows
 HEIGHT = 420  # pixels of a tile; MLflow's own are too small for a mosaic of 64 filters
 CURVES = {"loss": ["train/loss", "validation/loss"], "accuracy": ["train/accuracy", "validation/accuracy"]}
 COLUMNS = {"curves": 2, FILTERS.partition("/")[0]: 1, PICTURES: 1}  # a whole row: the pictures of several runs stand side by side
-FOLDED = ("gradient", "update", "weight", "dead")  # charts of each layer, for one who looks for a fault
+FOLDED = ("best/validation", "gradient", "update", "weight", "dead")  # single values, and each layer's charts, for who looks for a fault
 
 
 def save_view(store: Store) -> str:
