@@ -3,7 +3,7 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from pipeline.config.composition import Tree, compose, parse, resolved
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.resize import resize
+from tests.project import environment
 from tests.samples import CLASSES, CONF, EACH, SMALL_NETWORK, bars, write_idx_split
+from tests.warm import Warm
 
 torch.set_num_threads(1)  # more threads fight with other processes, and give other weights
 
@@ -39,6 +41,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What belongs first on the PATH of those who start commands in number: their interpreters are ready (tests/warm.py)."""
+    with Warm(tmp_path_factory.mktemp("warm") / "bin", environment()) as warm:
+        yield warm.folder
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def environment(programs: Path | None = None) -> dict[str, str]:
     return kept | quiet | person | {"PATH": path}
 
 
-def cloned(to: Path) -> Project:
+def cloned(to: Path, programs: Path | None = None) -> Project:
     """Clone the working tree, what is not committed included, without DVC's data."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -120,16 +120,16 @@ def cloned(to: Path) -> Project:
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
-    project = Project(to)
+    project = Project(to, programs)
     (to / "data" / "own").mkdir(parents=True)
     project.ok("git", "init", "-q", "-b", "main")
     project.commit("clone")
     return project
 
 
-def small_project(to: Path) -> Project:
+def small_project(to: Path, programs: Path | None = None) -> Project:
     """Clone the project and make its baseline small: sixty images of three classes, 16x16, one epoch."""
-    project = cloned(to)
+    project = cloned(to, programs)
     draw_images(to / "data" / "own")
     make_small(project)
     project.commit("small")

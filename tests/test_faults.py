@@ -18,9 +18,9 @@ STAGE = "pipeline.stage.train"
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def prepared(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project with prepared images and a training that takes minutes unless it is stopped."""
-    project = small_project(tmp_path_factory.mktemp("faults") / "project")
+    project = small_project(tmp_path_factory.mktemp("faults") / "project", warm)
     project.edit("conf/training/default.yaml", "epochs: 1", "epochs: 5000")
     project.repro("resize")
     return project
@@ -47,7 +47,7 @@ def stage_processes(project: Project) -> list[psutil.Process]:
 
 
 def start(project: Project, *command: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a command in a session of its own, as a terminal does."""
+    """Start a command that is to be killed, in a session of its own, as a terminal does; its interpreter is none of `warm`."""
     env = environment() | variables
     return subprocess.Popen(
         command, cwd=project.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

@@ -15,8 +15,8 @@ from tests.project import CLASSES, EACH, Project, Ran, small_project
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
-    project = small_project(tmp_path_factory.mktemp("smoke") / "project")
+def line(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
+    project = small_project(tmp_path_factory.mktemp("smoke") / "project", warm)
     return project, project.repro()
 
 
@@ -108,7 +108,7 @@ def test_a_fresh_clone_fills_its_own_store_though_the_committed_lock_knows_the_r
     project, _ = line
     project.commit("trained")
     project.ok("git", "clone", "-q", ".", str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
+    clone = Project(tmp_path / "clone", project.programs)
     shutil.copytree(project.root / ".dvc" / "cache", clone.root / ".dvc" / "cache")
     shutil.copytree(project.root / "data" / "own", clone.root / "data" / "own")
     assert clone.repro().stages == ["register"]

@@ -1,6 +1,5 @@
 """Nothing is stale and nothing is silently lost, whichever way an edit comes in: the cases stand in tests/what_runs.py."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,28 +8,21 @@ from filelock import FileLock
 from pipeline.config.composition import compose, read_yaml
 from pipeline.config.lock import Lock
 from pipeline.config.order import spelled
-from tests.project import ROOT, Project, environment, small_project
-from tests.warm import Warm
+from tests.project import ROOT, Project, small_project
 from tests.what_runs import CASES, Case, page
 
 
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    with Warm(tmp_path_factory.mktemp("warm") / "bin", environment()) as warm:
-        yield warm
-
-
-@pytest.fixture(scope="session")
-def trained(warm: Warm, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+def trained(warm: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """A small project whose line has run and is committed; made once for all processes of this test run."""
     top = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
     with FileLock(top / "trained.lock"):
         if not (top / "trained").exists():
-            project = small_project(top / "making")
+            project = small_project(top / "making", warm)
             assert len(project.repro().stages) == 7
             project.commit("trained")
             project.root.rename(top / "trained")
-    return Project(top / "trained", warm.folder)
+    return Project(top / "trained", warm)
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
-"""Interpreters that are ready: `python -m …` and `dvc …` of a test begin with the packages imported, which takes most of their time.
+"""Interpreters that are ready: `python -m …`, `python -c …` and `dvc …` of a test begin with the packages imported, which takes most of
+their time.
 
 The process of `Warm` has imported them and forks for each command; a `python` and a `dvc` first on the PATH hand commands over to it.
 What runs is the real command, in a process of its own, with its own environment, folder, streams and exit code. Not the same is what
 it is a child of: tests that kill, or that look at processes, go without."""
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -11,15 +14,19 @@ import runpy
 import socket
 import subprocess
 import sys
+import threading
 import time
+import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 # From the shims: the words, the folder and the environment as JSON, and the three streams; back: the exit code.
 SHIM = """#!{python} -SE
 import array, json, os, socket, sys
 words = ["{name}", *sys.argv[1:]]
-if words[:2] != ["python", "-m"] and words[0] != "dvc":
+if words[0] == "python" and not {{"-m", "-c"}} & set(words[1:4:2]):
     os.execv("{python}", ["{python}", *words[1:]])
 with socket.socket(socket.AF_UNIX) as server:
     server.connect("{address}")
@@ -27,7 +34,21 @@ with socket.socket(socket.AF_UNIX) as server:
     server.sendmsg([json.dumps([words, os.getcwd(), dict(os.environ)]).encode() + b"\\n"], streams)
     sys.exit(int(server.makefile().readline() or 1))
 """
-PACKAGES = ("torch", "lightning", "albumentations", "cv2", "hydra", "matplotlib.pyplot", "mlflow", "dvc.cli", "dvc.commands.repro")
+PACKAGES = (
+    "torch",
+    "lightning",
+    "albumentations",
+    "cv2",
+    "hydra",
+    "matplotlib.pyplot",
+    "pandas",
+    "mlflow",
+    "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "dvc.cli",
+    "dvc.commands.repro",
+)
 START = 300  # seconds that the imports may take on a busy machine
 
 
@@ -110,12 +131,46 @@ def be() -> None:
 
         sys.exit(main())
     sys.path[0] = str(Path.cwd())
-    name, sys.argv[:] = sys.argv[2], sys.argv[2:]
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    words = sys.argv[1:]
+    if words[0] == "-W":
+        warnings.simplefilter(words[1])
+        words = words[2:]
+    option, what = words[:2]
+    if option == "-c":
+        sys.argv[:] = ["-c", *words[2:]]
+        exec(what, {"__name__": "__main__"})
+    else:
+        sys.argv[:] = words[1:]
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+
+
+def code_of(command: Callable[[], None]) -> int:
+    """Run a command as Python runs its main module; return the exit code."""
+    try:
+        command()
+    except SystemExit as left:
+        if left.code is not None and not isinstance(left.code, int):
+            print(left.code, file=sys.stderr)
+            return 1
+        return left.code or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End as Python does, but without taking all apart that was imported: that takes longer than many a command."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code & 0xFF)
 
 
 if __name__ == "__main__":
     for package in PACKAGES:
         importlib.import_module(package)
+    gc.freeze()  # else each collection of a command looks through all that was imported
     serve(sys.argv[1])
-    be()
+    leave(code_of(be))
