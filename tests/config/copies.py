@@ -12,6 +12,7 @@ from pipeline.config.lock import Lock
 from tests.project import ROOT, Project
 
 LOCAL = "conf/local/overrides.yaml"
+STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 
 
 class Copy(Project):
@@ -36,7 +37,7 @@ class Copy(Project):
         files, stages = {name: read_yaml(self.root / name) for name in ("params.yaml", "conf.lock")}, {}
         for name in ("fetch", "resize", "train"):
             params: Tree = {"params.yaml": {}, "conf.lock": {}}
-            for entry in read_yaml(ROOT / "dvc.yaml")["stages"][name]["params"]:
+            for entry in STAGES[name]["params"]:
                 path, keys = ("conf.lock", entry["conf.lock"]) if isinstance(entry, dict) else ("params.yaml", [entry])
                 params[path] |= {key: get(files[path], key) for key in keys}
             stages[name] = {"params": params} | more.get(name, {})
