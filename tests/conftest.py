@@ -118,6 +118,24 @@ def written_bundle(small_config: Config, manifest: Manifest, tmp_path_factory: p
     return folder
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store's database with nothing in its tables, which MLflow takes seconds to make."""
+    from mlflow import MlflowClient  # seconds, for those alone who ask
+
+    database = tmp_path_factory.mktemp("tables") / "mlflow.db"
+    MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def home(tables: Path, tmp_path: Path) -> Path:
+    """A project's root with an empty store."""
+    (tmp_path / "home").mkdir()
+    shutil.copy(tables, tmp_path / "home")
+    return tmp_path / "home"
+
+
 @pytest.fixture
 def bundle_folder(written_bundle: Path, tmp_path: Path) -> Path:
     """The same, to be damaged by one test."""

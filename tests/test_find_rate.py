@@ -213,14 +213,14 @@ def test_the_command_tries_the_network_of_the_training(
 # Where it is kept
 
 
-def test_mlflow_gets_the_curve_beside_the_trainings_and_not_among_them(cfg: Config, manifest: Manifest, tmp_path: Path) -> None:
+def test_mlflow_gets_the_curve_beside_the_trainings_and_not_among_them(cfg: Config, manifest: Manifest, home: Path, tmp_path: Path) -> None:
     picture = tmp_path / "rates.png"
     rate_figure(picture, "a valley", valley())
-    tell(cfg, manifest, valley(), picture, tmp_path)
+    tell(cfg, manifest, valley(), picture, home)
     with pytest.raises(DataError, match="has no finished run"):  # what compare says
-        latest(Store(cfg.tracking, tmp_path), 10)
+        latest(Store(cfg.tracking, home), 10)
     cfg.tracking.experiment += f"-{EXPERIMENT}"
-    store = Store(cfg.tracking, tmp_path)
+    store = Store(cfg.tracking, home)
     [run] = listed(store)
     assert (run.state, run.tags["kind"], run.params["optimizer.lr"]) == ("finished", "rate test", str(cfg.optimizer["lr"]))
     assert set(run.metrics) == {"loss", "loss_averaged", "learning_rate"}

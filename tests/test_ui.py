@@ -8,9 +8,6 @@ import pytest
 
 from pipeline.command import ui
 from pipeline.config.errors import BusyError, ConfigError
-from tests.tracking.conftest import home, tables
-
-__all__ = ["home", "tables"]
 
 
 @pytest.fixture

@@ -8,9 +8,6 @@ import pytest
 
 from pipeline.config.places import Places
 from pipeline.config.schema import Config
-from tests.tracking.conftest import home, tables
-
-__all__ = ["home", "tables"]
 
 Stage = Callable[..., Any]
 

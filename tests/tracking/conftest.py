@@ -1,11 +1,9 @@
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 
 from pipeline.bundle import TRAINED_WITH, Bundle, make_network, write_bundle
 from pipeline.config.schema import Config
@@ -13,22 +11,6 @@ from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.store import Store
 
 MakeBundle = Callable[..., Bundle]
-
-
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store's database with nothing in its tables, which MLflow takes seconds to make."""
-    database = tmp_path_factory.mktemp("tables") / "mlflow.db"
-    MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
-
-
-@pytest.fixture
-def home(tables: Path, tmp_path: Path) -> Path:
-    """A project's root with an empty store."""
-    (tmp_path / "home").mkdir()
-    shutil.copy(tables, tmp_path / "home")
-    return tmp_path / "home"
 
 
 @pytest.fixture
