@@ -15,7 +15,7 @@ from pipeline.config.places import WORKSPACE
 from pipeline.tracking.journal import COURIER, Event, Reader, append, has_writer, opening_of, remove
 from pipeline.tracking.system import Machine
 
-NICE = 19  # the lowest priority: the training goes first
+NICE = 5  # the training goes first; a stage that waits for the courier at its end must not wait for all that a busy machine does
 LOOK = 0.2  # seconds between two looks whether the training lives
 ROUND = 1.0  # seconds between two deliveries
 AGAIN = 5.0  # seconds between two tries of a store that is away
