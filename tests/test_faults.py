@@ -147,7 +147,7 @@ def test_kill_9_of_dvc_ends_its_stage_too_so_there_is_no_second_writer(project: 
     started = start(project, "dvc", "repro", "train", SHELL=shell)
     stage = training_under_way(project, started)
     os.kill(started.pid, signal.SIGKILL)
-    assert gone(stage, 20)
+    assert gone(stage, 60)
     started.communicate(timeout=30)
     assert not is_done(project)
     project.edit("params.yaml", "  epochs: 5000", "  epochs: 1")

@@ -148,7 +148,7 @@ def test_a_signal_ends_all_jobs_and_the_table_says_which_are_done(
     assert ["stopped by signal" in row[2] or "without a word" in row[2] for row in table(output)[1:3]] == [True, True]
     assert [row[2] for row in table(output)[3:]] == ["not started"] * (launcher is JOBLIB)
     assert f"quick failed: stopped by signal {number:d}; what the table calls done is done" in output
-    assert {gone(job, 10) for job in jobs} == {True}
+    assert {gone(job, 60) for job in jobs} == {True}
 
 
 def begun(project: Project, count: int) -> list[psutil.Process]:
@@ -168,7 +168,7 @@ def test_a_sweep_whose_process_is_killed_leaves_no_job_behind(project: Project) 
     jobs = begun(project, 2)
     sweep.kill()
     sweep.wait()
-    assert {gone(job, 10) for job in jobs} == {True}
+    assert {gone(job, 60) for job in jobs} == {True}
 
 
 def test_a_sweeper_of_another_s_gets_the_values_and_its_points_are_checked_before_each_batch(project: Project) -> None:

@@ -219,7 +219,7 @@ def test_a_process_that_ends_takes_the_others_with_it_and_the_same_command_goes_
         assert f"train failed: {said}" in project.read("output.txt")
         assert "; the same command goes on after epoch" in project.read("output.txt")
         assert "Traceback" not in project.read("output.txt")
-    assert gone(helper, 5)
+    assert gone(helper, 30)
     assert last_state(project) == state
     again = project.ok(*words)
     assert "goes on from" in again.output
