@@ -49,6 +49,7 @@ bench: setup ## the benchmarks, with their reports in benchmarks/
 	python -m benchmarks.start_up
 	python -m benchmarks.refusals
 	python -m benchmarks.tracking
+	python -m benchmarks.sweep
 
 lock: setup ## pin what is installed in .venv
 	(sed -n '/^#/p' requirements.lock; pip freeze | grep -v '^torch==') > requirements.lock.new
@@ -58,6 +59,7 @@ docs: repro ## the README's pictures and the table of edits and stages
 	cp -f reports/overview.png docs/overview.png && chmod 644 docs/overview.png
 	python -m tests.what_runs
 	python -m tests.pages
+	python -m tests.walk.picture
 	python -m tests.tour.pages
 
 clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store

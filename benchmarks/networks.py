@@ -15,9 +15,9 @@ from statistics import median
 from benchmarks.line import ROOT, archives, mirrors, run_line
 from benchmarks.page import publish
 from pipeline.bundle import Bundle
-from pipeline.config.composition import compose, parse, resolved
+from pipeline.config.compose import compose, parse, resolved
+from pipeline.tracking.comparison import listed, with_curves
 from pipeline.tracking.store import Store
-from pipeline.tracking.tracked_runs import listed, with_curves
 
 LOGS = ROOT / "benchmarks" / "networks"
 SMALL = "Fashion-MNIST, 10,000 images"

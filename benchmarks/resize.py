@@ -30,8 +30,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from pipeline.config.composition import compose, parse, resolved
-from pipeline.dataset.chunks import CHUNK, Settings, _begin_worker, make_chunk
+from pipeline.config.compose import compose, parse, resolved
+from pipeline.dataset.prepare import CHUNK, Settings, _begin_worker, make_chunk
 from pipeline.dataset.readers import read
 
 raw, size = Path(sys.argv[1]), sys.argv[2]
@@ -50,7 +50,7 @@ print(json.dumps({"seconds": seconds}))
 STAGE = """
 import json, resource, sys, tempfile, time
 from pathlib import Path
-from pipeline.config.composition import compose, parse, resolved
+from pipeline.config.compose import compose, parse, resolved
 from pipeline.dataset.resize import resize
 
 raw, size = Path(sys.argv[1]), sys.argv[2]

@@ -18,10 +18,10 @@ from lightning.pytorch.loggers import MLFlowLogger
 
 from benchmarks.page import publish
 from pipeline.bundle import make_network
-from pipeline.config.composition import compose, parse, resolved
+from pipeline.config.compose import compose, parse, resolved
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.journal import Journal, waiting
+from pipeline.tracking.events import EventLog, waiting
 from pipeline.tracking.run import Run, tracked_training
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.fit import fit
@@ -63,9 +63,9 @@ def compare(name: str, prepared: Path, home: Path, repeats: int, *overrides: str
     later: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(repeats):
         for is_tracked in times:
-            took, delivered = train(cfg, prepared, home, is_tracked)
+            took, uploaded = train(cfg, prepared, home, is_tracked)
             times[is_tracked].append(took)
-            later[is_tracked].append(delivered)
+            later[is_tracked].append(uploaded)
             print(f"{name}: {'tracked' if is_tracked else 'untracked'} {took:.2f} s", file=sys.stderr, flush=True)
     ratios = [tracked / plain - 1 for plain, tracked in zip(times[False], times[True], strict=True)]
     plain, tracked = (statistics.median(found) for found in times.values())
@@ -78,7 +78,7 @@ def compare(name: str, prepared: Path, home: Path, repeats: int, *overrides: str
 
 def per_step(home: Path) -> tuple[float, float]:
     """Return the milliseconds that one logged step costs the training: ours, and Lightning's own MLFlowLogger."""
-    run, stock = Run(Journal(home)), MLFlowLogger("stock", tracking_uri=f"sqlite:///{home / 'stock.db'}")
+    run, stock = Run(EventLog(home)), MLFlowLogger("stock", tracking_uri=f"sqlite:///{home / 'stock.db'}")
     costs = []
     for log in (run.log_metrics, stock.log_metrics):
         log({"loss": 1.0}, 0)
@@ -86,7 +86,7 @@ def per_step(home: Path) -> tuple[float, float]:
         for step in range(1, CALLS):
             log({"loss": 1.0}, step)
         costs.append((time.perf_counter() - start) / (CALLS - 1) * 1000)
-    run.journal.close()
+    run.events.close()
     return costs[0], costs[1]
 
 

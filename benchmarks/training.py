@@ -27,9 +27,10 @@ import numpy as np
 import torch
 
 from benchmarks.page import publish
-from pipeline.config.composition import compose, parse, resolved
-from pipeline.dataset.manifest import SPLITS, Manifest, made_from
-from pipeline.tracking.journal import waiting
+from pipeline.config.compose import compose, parse, resolved
+from pipeline.config.splits import SPLITS
+from pipeline.dataset.manifest import Manifest, made_from
+from pipeline.tracking.events import waiting
 from tests.project import Project, cloned, environment
 
 BATCH = 128  # images

@@ -1,9 +1,11 @@
-"""CONTRACT 2: a trained network that can be used anywhere: weights.safetensors, bundle.json, history.csv, filters.npy.
+"""CONTRACT 2: a trained network that can be used anywhere: weights.safetensors, bundle.json, history.csv, filters.npy,
+layer_filters.safetensors.
 
-A function of (config, data, code) alone: equal work has equal bytes, so no time, run id or path stands in it."""
+It is a function of (config, data, code) alone: equal work has equal bytes, so it holds no times, run ids or paths."""
 
 import csv
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,29 +13,44 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from pipeline.config.build import build
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Decode
-from pipeline.dataset.files import sha256
+from pipeline.dataset.files import save_array, sha256
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.normalise import middle, normalised
+from pipeline.model.layer_rows import Summary
+from pipeline.model.summary import summarise
 
-# The config nodes that a training depends on, beside what made the data (which the manifest holds).
-TRAINED_WITH = ("seed", "model", "weights", "augmentation", "optimizer", "scheduler", "loss", "training")
+# The config nodes that a training depends on, besides those that made the data (kept in the manifest).
+TRAINED_WITH = ("seed", "model", "weights", "augmentation", "optimizer", "scheduler", "loss", "training", "debug")
 
-FILES = ("bundle.json", "weights.safetensors", "history.csv", "filters.npy")
+# Of the node training: limits under which a training is so short that its metrics compare with no other's.
+LIMITS = ("limit_batches", "overfit_images", "profile")
+NO_DEBUG = "none"  # of conf/debug/
 
-History = list[dict[str, float]]  # one row an epoch: metric -> value
+FILES = ("bundle.json", "weights.safetensors", "history.csv", "filters.npy", "layer_filters.safetensors")
+
+History = list[dict[str, float]]  # one row per epoch: metric -> value
 Filters = NDArray[np.float32]  # (epochs + 1, out, in, kh, kw): the first convolution's, before training and after each epoch
+LayerFilters = dict[int, dict[str, Tensor]]  # epoch -> layer -> a part of a later convolution's, (filters, channels, kh, kw)
+
+
+def debugging(config: Mapping[str, Any]) -> str:
+    """Return what makes a training a debug run: the option of debug=, or the limits that were set without one; "" for none."""
+    option = config.get("debug", {"name": NO_DEBUG})["name"]  # bundles from before there were any do not say
+    limits = [f"{name}={config['training'][name]}" for name in LIMITS if config["training"].get(name)]
+    return ", ".join(limits) if option == NO_DEBUG else option
 
 
 def make_network(model: dict[str, Any], manifest: Manifest, side: int | None) -> nn.Module:
     """Build the configured network for this data: (B, C, H, W) -> (B, classes). Raises ConfigError.
 
-    side: height and width of what it sees, in pixels; None: the whole image."""
+    side: height and width of its input, in pixels; None: the whole image."""
     return build(
         "model",
         model,
@@ -47,7 +64,7 @@ def make_network(model: dict[str, Any], manifest: Manifest, side: int | None) ->
 class Predictor(nn.Module):
     """A network with its preprocessing: (B, H, W, C) pixel values of 0..255 -> (B, classes) probabilities.
 
-    side: height and width of the middle square that the network sees, in pixels; None: the whole image."""
+    side: height and width of the centre crop that the network sees, in pixels; None: the whole image."""
 
     mean: Tensor
     std: Tensor
@@ -60,25 +77,30 @@ class Predictor(nn.Module):
         self.register_buffer("std", torch.tensor(manifest.std))
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return the scores before the softmax, (B, classes)."""
+        """Return logits, (B, classes), for pixel values of 0..255, (B, H, W, C)."""
         return self.network(normalised(middle(images, self.side), self.mean, self.std))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities, (B, classes), for pixel values of 0..255, (B, H, W, C)."""
         return self.scores(images).softmax(dim=1)
 
 
 @dataclass(frozen=True)
 class Bundle:
+    """A trained network with its manifest, config and history."""
+
     network: nn.Module  # in evaluation mode
     manifest: Manifest
     config: dict[str, Any]  # what it was trained with
     validation: dict[str, float]  # of the kept epoch
     history: History
     filters: Filters | None  # None: the network has no convolution
-    digest: str  # sha256 of weights and description: the name of this piece of work
+    layer_filters: LayerFilters  # of some epochs, the last among them; empty: the network has no such layers
+    digest: str  # sha256 of bundle.json, which holds that of the weights
 
     @property
     def parameters(self) -> int:
+        """The number of parameters."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
@@ -87,10 +109,11 @@ class Bundle:
         return int(self.validation["epoch"])
 
     def predictor(self) -> Predictor:
+        """Return the network with its preprocessing, in evaluation mode."""
         return Predictor(self.network, self.manifest, self.config["training"]["input"]).eval()
 
     def decoding(self) -> Decode:
-        """Return how the photos of the training were decoded. Raises DataError for a bundle that does not say."""
+        """Return the decoding options of the training images. Raises DataError for a bundle without them."""
         found, expected = self.manifest.made_from.get("decode", {}), [field.name for field in fields(Decode)]
         if set(found) != set(expected):
             raise DataError(
@@ -100,7 +123,7 @@ class Bundle:
         return Decode(**found)
 
     def require(self, manifest: Manifest) -> None:
-        """Raise DataError where the prepared images are not those that the network was trained and selected on."""
+        """Raise DataError if the prepared images are not those that the network was trained and selected on."""
         if manifest.data_digest != self.manifest.data_digest:
             raise DataError(
                 f"the network was trained on {self.manifest.dataset} with data digest {self.manifest.data_digest[:12]}, "
@@ -110,8 +133,8 @@ class Bundle:
 
     @classmethod
     def read(cls, folder: Path) -> "Bundle":
-        """Load a bundle without running code from it; raises DataError when there is none or it is damaged."""
-        description, weights, table, pictured = (folder / name for name in FILES)
+        """Load a bundle without running code from it. Raises DataError if there is none or it is damaged."""
+        description, weights, table, pictured, later = (folder / name for name in FILES)
         for path in (description, weights, table):
             if not path.exists():
                 raise DataError(f"there is no trained network in {folder}: {path.name} is missing; train one with `dvc repro`")
@@ -119,12 +142,29 @@ class Bundle:
         if (found := sha256(weights)) != tree["weights_sha256"]:
             raise DataError(f"{weights} is damaged: sha256 {found}, expected {tree['weights_sha256']}; restore it with `dvc checkout`")
         manifest = Manifest.from_dict(tree["manifest"])
+        tree["config"]["model"] = _renamed(tree["config"]["model"])
         network = make_network(tree["config"]["model"], manifest, tree["config"]["training"]["input"])
         network.load_state_dict(load_file(weights))
         with table.open() as stream:
             history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
         filters = np.load(pictured, allow_pickle=False) if pictured.exists() else None
-        return cls(network.eval(), manifest, tree["config"], tree["validation"], history, filters, sha256(description))
+        layer_filters = _by_epoch(load_file(later)) if later.exists() else {}
+        return cls(network.eval(), manifest, tree["config"], tree["validation"], history, filters, layer_filters, sha256(description))
+
+
+def _by_epoch(tensors: dict[str, Tensor]) -> LayerFilters:
+    """Return epoch → layer → filters of a file's epoch/layer → filters."""
+    found: LayerFilters = {}
+    for key in sorted(tensors, key=lambda key: int(key.partition("/")[0])):
+        epoch, _, layer = key.partition("/")
+        found.setdefault(int(epoch), {})[layer] = tensors[key]
+    return found
+
+
+def _renamed(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's config node with today's keys, for bundles from before `form` and `first_values` were renamed."""
+    names = {"first_values": "init"} if isinstance(node.get("form"), dict) else {"first_values": "init", "form": "variant"}
+    return {names.get(key, key): _renamed(value) if isinstance(value, dict) else value for key, value in node.items()}
 
 
 def write_bundle(
@@ -135,9 +175,11 @@ def write_bundle(
     validation: dict[str, float],
     history: History,
     filters: Filters | None,
+    layer_filters: LayerFilters | None = None,
 ) -> str:
-    """Write a bundle; return its digest."""
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "weights.safetensors")
+    """Write a bundle; return its digest. Raises OSError."""
+    weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+    (folder / "weights.safetensors").write_bytes(weights)  # save_file raises no OSError where the disk is full
     tree = {
         "weights_sha256": sha256(folder / "weights.safetensors"),
         "config": config,
@@ -150,5 +192,14 @@ def write_bundle(
         table.writeheader()
         table.writerows(history)
     if filters is not None:
-        np.save(folder / "filters.npy", filters)
+        save_array(folder / "filters.npy", filters)
+    if parts := {f"{epoch}/{layer}": part for epoch, layers in (layer_filters or {}).items() for layer, part in layers.items()}:
+        (folder / "layer_filters.safetensors").write_bytes(save(parts))
     return sha256(folder / "bundle.json")
+
+
+def summary_of(
+    network: nn.Module, make_network: Callable[[int], nn.Module], optimizer: dict[str, Any], channels: int, side: int
+) -> Summary:
+    """Return the layer table for images of (channels, side, side). optimizer: its config node. make_network: see `summarise`."""
+    return summarise(network, make_network, lambda weights: build("optimizer", optimizer, Optimizer, weights), channels, side)

@@ -1,87 +1,112 @@
-"""What a trained network looks for, what it makes of some images, and where it is mistaken: reports/pictures."""
+"""Explain a trained network in pictures: filters, feature maps, what units look for, and mistakes and what spoke for them."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from pipeline.analysis.activations import feature_maps, layer_names, rows
-from pipeline.analysis.figures.confusion import confusion_page
-from pipeline.analysis.figures.film import film_strip
-from pipeline.analysis.figures.first_layer import first_layer, moment
+from pipeline.analysis.activations import feature_maps, rows
+from pipeline.analysis.figures.attribution import attribution_page
+from pipeline.analysis.figures.confusion import confusion_page, mean_probabilities_page
+from pipeline.analysis.figures.feature_maps import feature_map_page
+from pipeline.analysis.figures.file_names import stem_of
 from pipeline.analysis.figures.gallery import mistakes
-from pipeline.analysis.figures.maps import Answer, way_through
-from pipeline.analysis.filters import colour_limit, filter_mosaic, frames, largest, moved
-from pipeline.analysis.scores import Labels, confusion, surest_mistakes
-from pipeline.answers import Answers, answers, sources
-from pipeline.bundle import Bundle, Filters
-from pipeline.config.counted import counted
+from pipeline.analysis.figures.neighbours import Query, neighbours_page
+from pipeline.analysis.figures.reliability import reliability_page
+from pipeline.analysis.metrics import Labels, confident_mistakes, confusion, mean_probabilities, reliability
+from pipeline.analysis.unit_layers import strips
+from pipeline.bundle import Bundle
 from pipeline.config.schema import Explain
-from pipeline.dataset.names import LONGEST, shown
+from pipeline.config.wording import counted
+from pipeline.dataset.names import shown
+from pipeline.dataset.normalise import middle
+from pipeline.filter_explanation import write_filter_pictures
+from pipeline.inference import SplitPredictions, predict_split, sources
+from pipeline.photo_explanation import attributions, class_bars
+from pipeline.similarity import Split, draw_map, with_neighbours
+from pipeline.unit_explanation import write_made_images, write_unit_pictures
 
 
-def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain, views: str) -> None:
-    """Draw every picture that the network has something to show for.
+def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain, tta: str) -> None:
+    """Draw every picture that applies to the network.
 
-    views: of the test images, as in the report, so that the confusion matrix is that of its accuracy."""
-    if bundle.filters is not None:
-        kept, limit = bundle.filters[bundle.best_epoch], colour_limit(bundle.filters[0])
-        first_layer(kept, limit, f"{moment(bundle.best_epoch)}, kept").save(pictures / "filters.png")
-        _draw_film(pictures / "filters_over_time.png", bundle.network, bundle.filters, bundle.best_epoch, config.frames)
+    tta: test-time augmentation of the report, so that the confusion matrix matches its accuracy."""
+    write_filter_pictures(bundle, pictures, config.frames)
     classes = bundle.manifest.classes
     labels: Labels = np.load(prepared / "validation_labels.npy")
     for number, index in enumerate(first_of_each_class(labels, config.images), start=1):
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", classes[labels[index]])[:LONGEST]  # MLflow takes no other letters in a key
-        _draw_way(pictures / f"feature_maps-{number}-{name}.png", bundle, prepared, index, classes[labels[index]], config)
-    test = answers(bundle, prepared, "test", config.batch_size, views)
+        name = stem_of(classes[labels[index]])
+        _draw_feature_maps(pictures / f"feature_maps-{number}-{name}.png", bundle, prepared, index, classes[labels[index]], config)
+    test = predict_split(bundle, prepared, "test", config.batch_size, tta)
     _draw_confusion(pictures / "confusion.png", test)
+    _draw_probabilities(pictures, test)
     _draw_mistakes(pictures / "mistakes.png", test, config.mistakes)
+    _draw_attributions(pictures, bundle, test, config)
+    _draw_neighbours(pictures / "mistakes_nearest.png", bundle, prepared, test, config)
+    draw_map(pictures / "map.png", bundle, test, config.map, config.batch_size)
+    validation = np.load(prepared / "validation.npy", mmap_mode="r")
+    write_unit_pictures(bundle, validation, labels, pictures, config.units, config.batch_size)
+    write_made_images(bundle, bundle.predictor().side or validation.shape[1], pictures, config.maximisation)
 
 
 def first_of_each_class(labels: Labels, most: int) -> list[int]:
-    """Return the index of the first image of each of the first `most` classes that have one. labels: (N,)."""
+    """Return the index of the first image of each class, for the first `most` classes that have any. labels: (N,)."""
     _, indices = np.unique(labels, return_index=True)
     return [int(index) for index in indices[:most]]
 
 
-def _draw_film(path: Path, network: nn.Module, filters: Filters, kept: int, most: int) -> None:
-    """Draw the filters, (epochs + 1, out, in, kh, kw), at some steps on one scale, which the largest weight of all steps sets."""
-    _, out, _, height, width = filters.shape
-    limit = max(largest(weight) for weight in filters)
-    mosaics = {step: filter_mosaic(filters[step], limit) for step in frames(len(filters), kept, most)}
-    captions = {step: f"epoch {step}{', kept' * (step == kept)}: moved by {moved(filters[0], filters[step]):.0%}" for step in mosaics}
-    captions[0] = "before training"
-    layer = next(name for layer, name in layer_names(network).items() if isinstance(layer, nn.Conv2d))
-    title = f"{layer}: {counted(out, 'filter')} of {height}×{width} (light adds, dark subtracts)"
-    note = "moved by: the length of the change since before training, as a share of the weights' length then"
-    film_strip(path, title, note, [(captions[step], mosaic) for step, mosaic in mosaics.items()], limit)
-
-
-def _draw_way(path: Path, bundle: Bundle, prepared: Path, index: int, actual: str, config: Explain) -> None:
-    """Draw the way of a validation image through the network.
-
-    Not of a test image: these are for measuring, and what is looked at again and again gets to be tuned for."""
+def _draw_feature_maps(path: Path, bundle: Bundle, prepared: Path, index: int, actual: str, config: Explain) -> None:
+    """Draw the feature maps of a validation image: looking at test images repeatedly would leak them into tuning."""
     image = np.array(np.load(prepared / "validation.npy", mmap_mode="r")[index])  # (H, W, C)
     layers, probabilities = feature_maps(bundle.predictor(), torch.from_numpy(image)[None], config.maps)
     classes = bundle.manifest.classes
-    order = np.argsort(-probabilities, kind="stable")[: config.bars].tolist()  # the most probable first
-    bars = sorted(order) if len(order) == len(classes) else order
-    said = classes[order[0]]
+    outcome = class_bars(probabilities, classes, config.bars, actual)
     source = shown(sources(prepared, "validation")[index])
-    title = f"{shown(actual)} ({source}): said {shown(said)} with {probabilities[order[0]]:.2f}"
-    answer = Answer({classes[i]: float(probabilities[i]) for i in bars}, actual, said)
-    way_through(path, title if layers else f"{title}; this network has no feature maps", image, rows(layers, config.rows), answer)
+    title = f"{shown(actual)} ({source}): predicted {shown(outcome.predicted)} with {probabilities.max():.2f}"
+    title += "" if layers else "; this network has no feature maps"
+    units = strips(bundle.predictor(), torch.from_numpy(image)[None], config.strip)
+    feature_map_page(path, title, image, rows(layers, config.rows), outcome, units)
 
 
-def _draw_confusion(path: Path, test: Answers) -> None:
-    right = int((test.predictions == test.labels).sum())
-    table = confusion(test.labels, test.predictions, len(test.classes))
+def _draw_confusion(path: Path, test: SplitPredictions) -> None:
+    right = int((test.predicted == test.labels).sum())
+    table = confusion(test.labels, test.predicted, len(test.classes))
     confusion_page(path, f"{right:,} of {counted(len(test.labels), 'test image')} right", table, test.classes)
 
 
-def _draw_mistakes(path: Path, test: Answers, most: int) -> None:
-    wrong = int((test.predictions != test.labels).sum())
-    title = f"{wrong:,} of {counted(len(test.labels), 'test image')} mistaken{', the surest first' * bool(wrong)}"
-    mistakes(path, title, test.examples(surest_mistakes(test.labels, test.probabilities, most)))
+def _draw_probabilities(pictures: Path, test: SplitPredictions) -> None:
+    found, images = reliability(test.labels, test.probabilities), counted(len(test.labels), "test image")
+    title = f"Is the confidence justified? {images}, calibration error (ECE) {found.error:.3f}"
+    reliability_page(pictures / "reliability.png", title, found)
+    means = mean_probabilities(test.labels, test.probabilities)
+    mean_probabilities_page(pictures / "softmax.png", f"Mean probabilities of each class's images ({images})", means, test.classes)
+
+
+def _draw_mistakes(path: Path, test: SplitPredictions, most: int) -> None:
+    wrong = int((test.predicted != test.labels).sum())
+    title = f"{wrong:,} of {counted(len(test.labels), 'test image')} misclassified{', the most confident first' * (wrong > 1)}"
+    mistakes(path, title, test.examples(confident_mistakes(test.labels, test.probabilities, most)))
+
+
+def _draw_attributions(pictures: Path, bundle: Bundle, test: SplitPredictions, config: Explain) -> None:
+    """Draw what speaks for the answer in the images that are mistaken with most confidence."""
+    mistaken = confident_mistakes(test.labels, test.probabilities, config.attributions.images)
+    for number, index in enumerate(mistaken, start=1):
+        example = test.example(index)
+        said = shown(example.predicted)
+        answer = f"predicted {said} with {example.probability:.2f}; what in the image points to {said}?"
+        title = f"{shown(example.actual)} ({shown(example.source)}): {answer}"
+        image = np.array(middle(test.images[index][None], bundle.predictor().side)[0])  # (H, W, C)
+        found = attributions(bundle, image, example.predicted, config.attributions.places)
+        outcome = class_bars(test.probabilities[index], test.classes, config.bars, example.actual)
+        attribution_page(pictures / f"mistakes-{number}-{stem_of(example.actual)}.png", title, found, outcome, test.classes)
+
+
+def _draw_neighbours(path: Path, bundle: Bundle, prepared: Path, test: SplitPredictions, config: Explain) -> None:
+    """Draw the training images that are most similar to the images that are mistaken with most confidence."""
+    wanted, train = config.neighbours, Split.read(bundle, prepared, "train")
+    examples = test.examples(confident_mistakes(test.labels, test.probabilities, wanted.mistakes))
+    queries = [Query(found.image, found.source, found.actual, found.predicted, found.probability) for found in examples]
+    rows = with_neighbours(bundle, train, queries, wanted.nearest, config.batch_size, wanted.images)
+    of = counted(min(wanted.images, len(train.images)), "training image")
+    neighbours_page(path, f"The most confident mistakes, each beside the most similar of {of}", rows)

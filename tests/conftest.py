@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from pipeline.bundle import TRAINED_WITH, Bundle, make_network, write_bundle
-from pipeline.config.composition import Tree, compose, parse, resolved
+from pipeline.config.compose import compose, parse, resolved
 from pipeline.config.schema import Config
+from pipeline.config.tree import Tree
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.resize import resize
 from tests.project import environment

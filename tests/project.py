@@ -18,6 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("circle", "square", "stripes")
 EACH = 20  # images per class
+STARTING = 15  # looks at a queue, a second or more each, in which its workers have started
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,24 @@ class Project:
     def queue(self, *values: str) -> Ran:
         """Queue experiments, run them with two workers, wait; what the last one and the queueing said, with its stages."""
         queued = self.ok("dvc", "exp", "run", "--queue", *(word for value in values for word in ("-S", value))).output
-        self.ok("dvc", "queue", "start", "-j", "2")
-        deadline = time.monotonic() + 400
-        status = "Queued"
+        self.start_queue()
+        deadline = time.monotonic() + 900
+        status, without = "Queued", 0
         while time.monotonic() < deadline and ("Queued" in status or "Running" in status):
             time.sleep(1)
             status = self.ok("dvc", "queue", "status").output
+            without = without + 1 if "Queued" in status and "0 active, 0 idle" in status else 0
+            if without == STARTING:  # DVC's workers die of a message that they read while it is written
+                self.start_queue()
         tasks = [line.split()[0] for line in status.splitlines() if "Success" in line or "Failed" in line]
         logs = [self.ok("dvc", "queue", "logs", task) for task in tasks]
         assert "Failed" not in status, "\n".join(log.output for log in logs)
         return Ran(0, f"{queued}{logs[-1].output}\n{len(logs)} tasks succeeded")
+
+    def start_queue(self) -> None:
+        """Start two workers; they have no pipe to this process, for whose end it would wait."""
+        nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(("dvc", "queue", "start", "-j", "2"), cwd=self.root, env=environment(self.programs), check=True, **nowhere)
 
     def live(self, stage: str, *overrides: str) -> Ran:
         return self.run("python", "-m", f"pipeline.stage.{stage}", *overrides)
@@ -90,7 +99,8 @@ class Project:
         self.write(path, text.replace(old, new))
 
     def param(self, key: str) -> object:
-        from pipeline.config.composition import get, read_yaml
+        from pipeline.config.compose import read_yaml
+        from pipeline.config.tree import get
 
         return get(read_yaml(self.root / "params.yaml"), key)
 

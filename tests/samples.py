@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.config.composition import options as options_of
-from pipeline.config.places import WORKSPACE
+from pipeline.config.compose import options as options_of
+from pipeline.config.paths import WORKSPACE
 from pipeline.config.schema import Dataset
 
 CONF = WORKSPACE / "conf"
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "local")
+NO_GROUPS = ("local", "search")  # of a config: this working copy's overrides, and what sweeps read
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
 CLASSES = ["top", "middle", "bottom"]  # where the bright bar lies
 EACH = {"train": 4, "validation": 3, "test": 2}  # images per class
 

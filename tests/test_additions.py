@@ -35,14 +35,15 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.schema import Dataset
-from pipeline.dataset.items import ALL, Item, named
+from pipeline.config.splits import ALL
+from pipeline.dataset.records import Sample, named
 
 
-def npz(raw: Path, dataset: Dataset) -> list[Item]:
+def npz(raw: Path, dataset: Dataset) -> list[Sample]:
     """Read shapes.npz; raises DataError for a label without a class."""
     data = np.load(raw / "shapes.npz")
     pairs = enumerate(zip(data["images"], data["labels"], strict=True))
-    return [Item(f"shapes.npz#{i}", named(int(label), dataset, f"shapes.npz#{i}"), ALL, image) for i, (image, label) in pairs]
+    return [Sample(f"shapes.npz#{i}", named(int(label), dataset, f"shapes.npz#{i}"), ALL, image) for i, (image, label) in pairs]
 '''
 
 

@@ -1,7 +1,10 @@
 import dataclasses
+import errno
 import json
 import pickle
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from pipeline.bundle import Bundle, Predictor, make_network, write_bundle
+from pipeline.bundle import Bundle, Predictor, _renamed, make_network, write_bundle
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
@@ -64,6 +67,29 @@ def test_equal_work_has_equal_bytes(bundle: Bundle, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == FILES
     for name in FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "filters.npy"])
+def test_a_file_for_which_there_is_no_room_raises_the_system_s_reason(
+    name: str, bundle: Bundle, bundle_folder: Path, tmp_path: Path
+) -> None:
+    large = dataclasses.replace(bundle, filters=np.zeros((500, 8, 1, 3, 3), np.float32))
+    sizes = {path.name: path.stat().st_size for path in bundle_folder.iterdir()}
+    with pytest.raises(OSError, match="File too large") as caught, files_of_at_most(max(sizes.values()) if name == "filters.npy" else 100):
+        written(large, tmp_path / "full")
+    assert caught.value.errno == errno.EFBIG
+    assert (tmp_path / "full" / name).exists()
 
 
 def test_other_weights_have_another_digest(bundle: Bundle, tmp_path: Path) -> None:
@@ -159,3 +185,13 @@ def test_a_history_whose_first_epoch_lacks_a_metric_keeps_the_later_ones(bundle:
     history = [{"epoch": 1.0}, {"epoch": 2.0, "late": 0.5}]
     write_bundle(tmp_path / "gaps", bundle.network, bundle.manifest, bundle.config, {}, history, None)
     assert Bundle.read(tmp_path / "gaps").history == history
+
+
+def test_a_bundle_from_before_options_of_networks_were_renamed_is_read(bundle: Bundle, tmp_path: Path) -> None:
+    written(bundle, tmp_path / "old")
+    rewrite(tmp_path / "old", lambda tree: tree["config"]["model"].update(first_values={"kind": "normal", "std": 0.1}))
+    old = Bundle.read(tmp_path / "old")
+    assert old.config["model"]["init"] == {"kind": "normal", "std": 0.1}
+    assert "first_values" not in old.config["model"]
+    assert _renamed({"form": "paper", "units": 8}) == {"variant": "paper", "units": 8}
+    assert _renamed({"layers": {"form": {"kind": "relu"}}}) == {"layers": {"form": {"kind": "relu"}}}  # a layer of that name

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.command.check import IMAGES, data_of
-from pipeline.config.places import Places
+from pipeline.config.paths import Places
 from pipeline.config.schema import Config
 from pipeline.training import speed as speed_module
 from pipeline.training.speed import AUGMENTED, Speed, estimate, measured
@@ -29,7 +29,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
     return folder, check(folder, "model=lenet", "dataset=folder", "dataset.channels=1", "resize.size=33", "augmentation=none")
 
 
-def test_it_prints_layers_totals_memory_remarks_assumptions_and_time(checked: tuple[Path, Ran]) -> None:
+def test_it_prints_layers_totals_memory_warnings_assumptions_and_time(checked: tuple[Path, Ran]) -> None:
     _, ran = checked
     assert ran.code == 0
     for words in (
@@ -37,7 +37,7 @@ def test_it_prints_layers_totals_memory_remarks_assumptions_and_time(checked: tu
         r"convolution +6×29×29 +5×5 +150 +6 +126,150 +5 +1$",
         r"^[\d,]+ parameters, all trained; 0 buffer values; [\d,]+ MACs an image$",
         r"^a training step of 32 images needs [\d.]+ MiB: weights [\d.]+, gradients [\d.]+, optimizer [\d.]+, activations [\d.]+$",
-        r"^remark: \w+: rounded down, no window reaches the last row and column of its 29×29 maps; images of 32 or 36 pixels divide",
+        r"^warning: \w+: rounded down, no window reaches the last row and column of its 29×29 maps; images of 32 or 36 pixels divide",
         rf"^note: no images are prepared for this config; 2 classes and {IMAGES:,} images are assumed$",
         r"^[\d,]+ images/s in training on 1 thread",
         rf"^an epoch of {IMAGES:,} images takes .*, 60 epochs .*",

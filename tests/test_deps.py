@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.command.deps import write_deps
-from pipeline.config.composition import get, read_yaml
+from pipeline.config.compose import read_yaml
+from pipeline.config.tree import get
 from tests.project import Project
 
 DVC = """\

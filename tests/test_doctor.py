@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.command.doctor import ITS_GUARD, WHAT_WAS_MADE, WHO_READS_AND_WRITES, mend
+from pipeline.command.doctor import ITS_GUARD, WHAT_WAS_MADE, WHO_READS_AND_WRITES, repair
 from pipeline.config.errors import BusyError
 from tests.project import Project, small_project
 
@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_sound_project_stays_as_it_is(root: Path) -> None:
-    assert mend(root) == []
+    assert repair(root) == []
     assert (root / WHO_READS_AND_WRITES).exists()
     assert (root / WHAT_WAS_MADE).exists()
 
@@ -27,14 +27,14 @@ def test_a_sound_project_stays_as_it_is(root: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"write": {', b"[]", b"\xff\xfe"])
 def test_a_half_written_list_of_writers_goes(root: Path, content: bytes) -> None:
     (root / WHO_READS_AND_WRITES).write_bytes(content)
-    assert mend(root) == [".dvc/tmp/rwlock was damaged and is removed: a dvc that writes it was killed"]
+    assert repair(root) == [".dvc/tmp/rwlock was damaged and is removed: a dvc that writes it was killed"]
     assert not (root / WHO_READS_AND_WRITES).exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"stages: {a: [", b"- stages", b"\xff\xfe"])
 def test_a_half_written_dvc_lock_goes(root: Path, content: bytes) -> None:
     (root / WHAT_WAS_MADE).write_bytes(content)
-    (told,) = mend(root)
+    (told,) = repair(root)
     assert told == "dvc.lock was damaged and is removed; the next `dvc repro` writes it anew"
     assert not (root / WHAT_WAS_MADE).exists()
 
@@ -45,10 +45,10 @@ def test_one_that_git_has_comes_back_by_the_command_that_is_told(root: Path) -> 
     project.commit()
     (root / WHAT_WAS_MADE).write_bytes(b"")
     project.ok("git", "add", "dvc.lock")  # from there `git checkout dvc.lock` would bring the damaged one
-    (told,) = mend(root)
+    (told,) = repair(root)
     assert told == "dvc.lock was damaged and is removed; `git checkout HEAD -- dvc.lock` brings the last one that git has"
     project.ok("git", "checkout", "HEAD", "--", "dvc.lock")
-    assert mend(root) == []
+    assert repair(root) == []
 
 
 def test_while_dvc_writes_nothing_is_judged(root: Path) -> None:
@@ -56,13 +56,16 @@ def test_while_dvc_writes_nothing_is_judged(root: Path) -> None:
     with (root / ITS_GUARD).open("a") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         with pytest.raises(BusyError, match="a dvc is at work here; wait for it, then repeat"):
-            mend(root)
+            repair(root)
     assert (root / WHO_READS_AND_WRITES).exists()
 
 
 @pytest.mark.parametrize(
     ("damaged", "refusal"),
-    [(WHO_READS_AND_WRITES, "Unable to read RWLock-file '.dvc/tmp/rwlock'"), (WHAT_WAS_MADE, "'./dvc.lock' validation failed")],
+    [
+        pytest.param(WHO_READS_AND_WRITES, "Unable to read RWLock-file '.dvc/tmp/rwlock'", marks=pytest.mark.slow),
+        (WHAT_WAS_MADE, "'./dvc.lock' validation failed"),
+    ],
 )
 def test_dvc_goes_on_after_the_doctor_where_it_stopped_before(tmp_path: Path, damaged: Path, refusal: str) -> None:
     project = small_project(tmp_path / "project")

@@ -12,19 +12,22 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from pipeline.analysis.figures.first_layer import first_layer
+from pipeline.analysis.features import last_features
 from pipeline.analysis.figures.style import RIGHT
-from pipeline.analysis.filters import colour_limit
-from pipeline.answers import answers
+from pipeline.analysis.filters import colour_limit, first_layer
+from pipeline.analysis.metrics import reliability
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
+from pipeline.dataset.normalise import normalised
 from pipeline.explanation import first_of_each_class, write_pictures
+from pipeline.inference import predict_split
 from tests.drawn import Saved, drawn
 from tests.samples import CLASSES
 
 NAMES = [
     *("confusion.png", "feature_maps-1-top.png", "feature_maps-2-middle.png", "feature_maps-3-bottom.png"),
-    *("filters.png", "filters_over_time.png", "mistakes.png"),
+    *("filters.png", "filters_over_time.png", "made_images.png", "map.png", "mistakes-1-middle.png", "mistakes-2-middle.png"),
+    *("mistakes.png", "mistakes_nearest.png", "reliability.png", "softmax.png", "unit_statistics.png", "units-1-conv.png"),
 ]
 
 
@@ -103,15 +106,16 @@ def test_validation_images_are_followed_through_the_layers(pictures: Pictures, b
         assert [bar.get_width() for bar in bars] == pytest.approx(probabilities.tolist(), abs=1e-5)
         assert to_hex(bars[number - 1].get_facecolor()) == RIGHT
         said = CLASSES[int(probabilities.argmax())]
-        assert figure.get_suptitle() == f"{name} (validation-images-idx3-ubyte.gz#{index}): said {said} with {probabilities.max():.2f}"
+        assert figure.get_suptitle() == f"{name} (validation-images-idx3-ubyte.gz#{index}): predicted {said} with {probabilities.max():.2f}"
 
 
 def test_of_many_classes_the_most_probable_are_shown_first(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
     cfg.explain.bars, cfg.explain.images = 2, 1
+    without_costly_pictures(cfg)
     with drawn() as saved:
         write_pictures(dataclasses.replace(bundle, filters=None), prepared, tmp_path, cfg.explain, "plain")
     shown = panels(saved["feature_maps-1-top.png"])["probabilities"]
-    row = answers(bundle, prepared, "validation", 100, "plain").probabilities[0]
+    row = predict_split(bundle, prepared, "validation", 100, "plain").probabilities[0]
     assert [label.get_text() for label in shown.get_yticklabels()] == [CLASSES[i] for i in np.argsort(-row)[:2]]
     assert [bar.get_width() for bar in shown.patches] == pytest.approx(np.sort(row)[:0:-1].tolist(), abs=1e-5)
 
@@ -126,7 +130,7 @@ def test_mistakes_and_confusion_are_those_on_the_test_images(pictures: Pictures,
     assert 2 <= len(wrong) < 6  # so that there is an order, and something right
 
     figure = saved["mistakes.png"]
-    assert figure.get_suptitle() == f"{len(wrong)} of 6 test images mistaken, the surest first"
+    assert figure.get_suptitle() == f"{len(wrong)} of 6 test images misclassified, the most confident first"
     surest_first = sorted(wrong, key=lambda i: -sure[i].item())
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.texts[0].get_text() for axes in shown] == [f"test-images-idx3-ubyte.gz#{i}" for i in surest_first]
@@ -140,6 +144,51 @@ def test_mistakes_and_confusion_are_those_on_the_test_images(pictures: Pictures,
         place: str(count) for place, count in Counter(pairs).items()
     }
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == CLASSES
+
+
+def test_the_reliability_diagram_and_the_mean_probabilities_are_those_of_the_test_images(
+    pictures: Pictures, bundle: Bundle, prepared: Path
+) -> None:
+    _, saved = pictures
+    labels = np.load(prepared / "test_labels.npy")
+    with torch.no_grad():
+        probabilities = bundle.predictor()(torch.from_numpy(np.load(prepared / "test.npy"))).numpy()
+    found = reliability(labels, probabilities)
+    figure = saved["reliability.png"]
+    assert (
+        figure.get_suptitle().replace("\n", " ") == f"Is the confidence justified? 6 test images, calibration error (ECE) {found.error:.3f}"
+    )
+    upper, lower = figure.axes
+    assert [bar.get_height() for bar in upper.patches] == pytest.approx(found.accuracy[found.images > 0].tolist())
+    assert [bar.get_height() for bar in lower.patches] == found.images[found.images > 0].tolist()
+    shown = saved["softmax.png"].axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, [probabilities[labels == label].mean(axis=0) for label in range(3)], atol=1e-6)
+
+
+def test_the_most_confident_mistakes_stand_beside_the_training_images_most_similar_to_them(
+    pictures: Pictures, bundle: Bundle, prepared: Path
+) -> None:
+    _, saved = pictures
+    figure, wanted = saved["mistakes_nearest.png"], saved["mistakes.png"]
+    assert figure.get_suptitle() == "The most confident mistakes, each beside the most similar of 12 training images"
+    rows = np.array([axes for axes in figure.axes if axes.images]).reshape(-1, 7)
+    mistaken = [axes.images[0].get_array() for axes in wanted.axes if axes.images]
+    np.testing.assert_array_equal([row[0].images[0].get_array() for row in rows], mistaken)
+    train = torch.from_numpy(np.load(prepared / "train.npy"))
+    mean, std = bundle.predictor().mean, bundle.predictor().std
+    for row in rows:
+        image = torch.from_numpy(np.array(row[0].images[0].get_array()))[None, :, :, None]
+        features, several = (last_features(bundle.network, normalised(images, mean, std)) for images in (image, train))
+        near = torch.cosine_similarity(features, several).argsort(descending=True)[:6]
+        np.testing.assert_array_equal([axes.images[0].get_array() for axes in row[1:]], train[near, :, :, 0])
+        assert [axes.get_title().split("\n")[0] for axes in row[1:]] == [CLASSES[i // 4] for i in near.tolist()]
+
+
+def test_the_map_has_a_dot_for_each_test_image_and_rings_the_mistaken(pictures: Pictures, bundle: Bundle, prepared: Path) -> None:
+    _, saved = pictures
+    dots, rings = saved["map.png"].axes[0].collections
+    assert len(dots.get_offsets()) == 6
+    assert len(rings.get_offsets()) == sum(bool(axes.images) for axes in saved["mistakes.png"].axes)
 
 
 class Flat(nn.Module):
@@ -156,10 +205,17 @@ def test_a_network_without_convolutions_has_all_but_the_filters(bundle: Bundle, 
     folder = tmp_path / "pictures"
     folder.mkdir()
     write_pictures(flat, prepared, folder, cfg.explain, "plain")
-    assert sorted(path.name for path in folder.iterdir()) == [name for name in NAMES if not name.startswith("filters")]
+    told = ("filters", "unit", "mistakes-")  # what is mistaken differs
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("mistakes-"))
+    assert found == [name for name in NAMES if not name.startswith(told)]
+
+
+def without_costly_pictures(cfg: Config) -> None:
+    cfg.explain.units.layers = cfg.explain.maximisation.classes = cfg.explain.neighbours.mistakes = 0
 
 
 def test_a_class_name_becomes_a_file_name(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    without_costly_pictures(cfg)
     manifest = dataclasses.replace(bundle.manifest, classes=["T-shirt/top", "Straße 1", "../x"])
     write_pictures(dataclasses.replace(bundle, manifest=manifest, filters=None), prepared, tmp_path, cfg.explain, "plain")
     assert sorted(path.name for path in tmp_path.glob("feature_maps*")) == [
@@ -168,6 +224,7 @@ def test_a_class_name_becomes_a_file_name(bundle: Bundle, prepared: Path, cfg: C
 
 
 def test_a_long_class_name_is_cut_in_the_file_name(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
+    without_costly_pictures(cfg)
     manifest = dataclasses.replace(bundle.manifest, classes=["a" * 250, "ü" * 250, "b"])
     write_pictures(dataclasses.replace(bundle, manifest=manifest, filters=None), prepared, tmp_path, cfg.explain, "plain")
     assert sorted(path.name for path in tmp_path.glob("feature_maps*")) == [

@@ -10,19 +10,19 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.analysis.figures.rates import rate_figure
-from pipeline.analysis.rate_curve import SETTLED, TOO_HIGH, RateCurve, averaged, came_apart
+from pipeline.analysis.lr_curve import SETTLED, TOO_HIGH, RateCurve, averaged, came_apart
 from pipeline.bundle import make_network
-from pipeline.command.find_rate import EXPERIMENT, advice, tell
+from pipeline.command.find_rate import EXPERIMENT, advice, log
 from pipeline.config.errors import DataError, DivergedError
-from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.paths import WORKSPACE, Places
 from pipeline.config.schema import Config
 from pipeline.dataset.fetch import fetch
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.resize import resize
-from pipeline.tracking.journal import Reader, waiting
+from pipeline.tracking.comparison import latest, listed, with_curves
+from pipeline.tracking.events import Reader, waiting
 from pipeline.tracking.store import Store
-from pipeline.tracking.tracked_runs import latest, listed, with_curves
-from pipeline.training.rate_test import HIGHEST, LOWEST, STEPS, rate_test
+from pipeline.training.lr_finder import HIGHEST, LOWEST, STEPS, rate_test
 from tests.conftest import MakeConfig
 from tests.project import ROOT, Project
 from tests.stage.conftest import work_of
@@ -205,8 +205,8 @@ def test_the_command_tries_the_network_of_the_training(
     work_of("pipeline.command.find_rate")(cfg, Places(live))
     curve = curve_of(cfg, prepared)
     assert capsys.readouterr().out == f"{advice(curve)}\nthe loss over the rate: {live / 'rates.png'}\n"
-    [journal] = waiting(tmp_path / "home")
-    told = [event["values"]["loss"] for event in Reader(journal).new() if event["event"] == "metrics"]
+    [log] = waiting(tmp_path / "home")
+    told = [event["values"]["loss"] for event in Reader(log).new() if event["event"] == "metrics"]
     assert told == list(curve.losses)
 
 
@@ -216,7 +216,7 @@ def test_the_command_tries_the_network_of_the_training(
 def test_mlflow_gets_the_curve_beside_the_trainings_and_not_among_them(cfg: Config, manifest: Manifest, home: Path, tmp_path: Path) -> None:
     picture = tmp_path / "rates.png"
     rate_figure(picture, "a valley", valley())
-    tell(cfg, manifest, valley(), picture, home)
+    log(cfg, manifest, valley(), picture, home)
     with pytest.raises(DataError, match="has no finished run"):  # what compare says
         latest(Store(cfg.tracking, home), 10)
     cfg.tracking.experiment += f"-{EXPERIMENT}"

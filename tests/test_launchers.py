@@ -17,7 +17,7 @@ FAILS, BREAKS, DIES, WAITS, NO_NUMBER = 1, 2, 3, 4, 5  # seeds; any other works
 
 STAGE = f'''
 import os, signal, time
-from pipeline.config.entry import entry
+from pipeline.config.cli import entry
 from pipeline.config.errors import DivergedError
 
 @entry

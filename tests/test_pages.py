@@ -69,6 +69,10 @@ def test_the_pictures_of_the_trained_networks_stand_side_by_side(pages: Pages) -
     assert len(pages.chart("pictures/confusion").pictures(2)) == 2
 
 
+def test_the_page_in_which_each_network_runs_is_an_artifact_of_its_run(project: Project) -> None:
+    assert len(list((project.root / "mlruns").rglob("reports/walk.html"))) == 2
+
+
 def test_the_table_shows_state_data_and_scores(pages: Pages) -> None:
     pages.open("#" + pages.address.partition("#")[2].replace("CHART", "TABLE"))
     expect(pages.page.get_by_text(re.compile(r"folder \(\w+")).first).to_be_visible()

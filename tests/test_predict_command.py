@@ -2,14 +2,19 @@
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import nn
 
-from pipeline.analysis.views import PLAIN, VIEWS
-from pipeline.command.predict import main
+from pipeline.analysis.tta import PLAIN, TTA
+from pipeline.bundle import Bundle
+from pipeline.command.predict import explained, main
 from pipeline.command.predict import photos as photos_of
 from pipeline.config.errors import DataError
+from pipeline.prediction import Prediction
+from tests.drawn import drawn
 from tests.samples import CLASSES
 from tests.test_prediction import photos
 
@@ -32,7 +37,7 @@ def test_a_pipe_a_broken_link_and_a_name_that_is_not_there_stop_no_other(
     assert len(lines) == 1 + len(photos) + 2 + 1
     assert f"{tmp_path}/gone.jpg  not read: it can't be read: there is no such file" in lines
     assert f"{tmp_path}/pipe.jpg  not read: it is a pipe, not a file" in lines
-    assert f"{tmp_path}/link.jpg  not read: it can't be read: its link leads to no file" in lines
+    assert f"{tmp_path}/link.jpg  not read: it can't be read: its link is broken" in lines
     assert f"{tmp_path}/folder  not read: it is a folder, not a file" in lines
     assert sum(" not read: " not in line for line in lines) == 6
 
@@ -83,6 +88,36 @@ def test_photos_are_answered_in_the_order_of_the_command_and_hidden_ones_in_fold
 def test_views_change_the_probabilities(
     written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    by_views = {views: said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", "--views", views, photos[0]) for views in VIEWS}
-    assert len({rows[1] for rows in by_views.values()}) == len(VIEWS)
-    assert said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", photos[0]) == by_views[PLAIN]
+    by_tta = {tta: said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", "--tta", tta, photos[0]) for tta in TTA}
+    assert len({rows[1] for rows in by_tta.values()}) == len(TTA)
+    assert said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", photos[0]) == by_tta[PLAIN]
+
+
+def test_explain_draws_grad_cam_of_each_answer(
+    written_bundle: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.command.predict.FOLDER", tmp_path / "explained")
+    (tmp_path / "no.png").write_bytes(b"no image")
+    plain = said(monkeypatch, capsys, "--bundle", written_bundle, tmp_path / "no.png", photos[0], photos[0])
+    with drawn() as figures:
+        lines = said(monkeypatch, capsys, "--bundle", written_bundle, "--explain", tmp_path / "no.png", photos[0], photos[0])
+    pictures = [tmp_path / "explained" / f"{number}-{photos[0].stem}-grad_cam.png" for number in (2, 3)]
+    assert lines == [plain[0], *(f"{line}  {picture}" for line, picture in zip(plain[1:], pictures, strict=True))]
+    assert sorted((tmp_path / "explained").iterdir()) == pictures
+    for picture in pictures:
+        assert figures[picture.name].get_suptitle().startswith(f"{photos[0].name}: predicted ")
+        assert "Grad-CAM" in [axes.get_title(loc="left") for axes in figures[picture.name].axes]
+
+
+def test_a_network_without_maps_says_so(bundle: Bundle, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.command.predict.FOLDER", tmp_path / "explained")
+    flat = replace(bundle, network=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+    assert explained(flat, Prediction(photos[0], "top", [0.5, 0.3, 0.2]), 1) == "no Grad-CAM: the network has no maps"
+
+
+def test_a_table_and_pictures_are_not_to_be_had_together(
+    written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", "--explain", photos[0])
+    assert "--explain: not allowed with argument --csv" in capsys.readouterr().err

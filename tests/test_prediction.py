@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError
-from pipeline.dataset.square import fit
+from pipeline.dataset.geometry import fit
 from pipeline.prediction import Prediction, Unreadable, header, predict
 from tests.dataset.test_unreadable import UNREADABLE
 from tests.samples import CLASSES, encoded

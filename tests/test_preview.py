@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.command.preview import EPOCHS, IMAGES, first_epochs
-from pipeline.config.places import Places
+from pipeline.config.paths import Places
 from pipeline.config.schema import Config
 from pipeline.dataset.augmentation import Augment
 from tests.conftest import MakeConfig

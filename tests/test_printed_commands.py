@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from pipeline.config.composition import compose
+from pipeline.config.compose import compose
 from tests.project import ROOT, Project, cloned
 from tests.test_commands import BY_HYDRA
 
@@ -30,7 +30,7 @@ RUN_BY = {
     "git checkout HEAD -- {}": ("tests/test_doctor.py", '"git", "checkout", "HEAD", "--"'),
     "git checkout {} -- {}": ("tests/config/test_merges.py", "checkout"),
     "rm {}": ("tests/config/test_merges.py", '"rm"'),
-    "rm params.yaml {}": ("tests/config/test_configure.py", "unlink"),
+    "rm params.yaml {}": ("tests/config/test_sync.py", "unlink"),
     "cp -r ~/photos/. data/own/": ("tests/project.py", '"data" / "own"'),
 }
 
@@ -96,7 +96,10 @@ def test_each_can_be_typed(command: str, clone: Project) -> None:
         if module in BY_HYDRA:
             composes(words)
         elif module.startswith("pipeline"):
-            assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", asked(clone, module)))
+            help_text = asked(clone, module)
+            if words and re.search(rf"^    {re.escape(words[0])} ", help_text, re.MULTILINE):
+                help_text += asked(clone, module, words[0])
+            assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", help_text))
     elif program == "dvc":
         taken_by_dvc(words)
     elif program == "make":
@@ -123,5 +126,5 @@ def taken_by_dvc(words: list[str]) -> None:
 
 
 @cache
-def asked(clone: Project, module: str) -> str:
-    return clone.ok("python", "-m", module, "--help").output
+def asked(clone: Project, module: str, *subcommand: str) -> str:
+    return clone.ok("python", "-m", module, *subcommand, "--help").output

@@ -84,7 +84,7 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 def accounted(project: Project) -> list[dict[str, str]]:
-    """Return images.csv, whose every row stands for an image that is used, or left out as a twin of one in a later split."""
+    """Return images.csv, whose every row stands for an image that is used, or left out as a near-duplicate of one in a later split."""
     rows = table(project.read("data/prepared/images.csv"))
     assert {row["status"] for row in rows} <= {"used", "left out"}
     assert all(row["reason"] for row in rows if row["status"] == "left out")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.answers import predicted
 from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
+from pipeline.inference import predict_images
 from pipeline.report import write_report
 from tests.samples import CLASSES
 
@@ -50,21 +50,23 @@ def test_metrics_hold_the_score_of_each_split(reports: Path, answers: Given, bun
     assert metrics["test"]["accuracy"] == pytest.approx(np.mean(np.equal(actual, said)), abs=1e-6)
     assert {split: metrics[split]["images"] for split in ("train", "validation", "test")} == {"train": 12, "validation": 9, "test": 6}
     assert metrics["model"] == {"parameters": bundle.parameters, "best_epoch": 1}
-    assert metrics["views"] == "plain"
+    assert metrics["tta"] == "plain"
+    assert "top5_accuracy" not in metrics["test"]  # of three classes
+    assert 0 <= metrics["test"]["ece"] <= 1
 
 
 def test_metrics_are_those_of_the_views_and_say_so(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
-    cfg.evaluate.views = "mirror_shift"
+    cfg.evaluate.tta = "mirror_shift"
     scores = write_report(bundle, prepared, tmp_path, cfg.evaluate)
-    probabilities = predicted(bundle, np.load(prepared / "test.npy"), 100, "mirror_shift")
+    probabilities = predict_images(bundle, np.load(prepared / "test.npy"), 100, "mirror_shift")
     right = probabilities[np.arange(6), np.load(prepared / "test_labels.npy")]
     assert scores["test"].loss == pytest.approx(-np.log(right).mean(), abs=1e-5)
-    assert json.loads((tmp_path / "metrics.json").read_text())["views"] == "mirror_shift"
+    assert json.loads((tmp_path / "metrics.json").read_text())["tta"] == "mirror_shift"
 
 
 def test_training_images_are_seen_as_they_are_whatever_the_views(bundle: Bundle, prepared: Path, cfg: Config, tmp_path: Path) -> None:
     plain = write_report(bundle, prepared, tmp_path, cfg.evaluate)
-    cfg.evaluate.views = "mirror_shift"
+    cfg.evaluate.tta = "mirror_shift"
     seen = write_report(bundle, prepared, tmp_path, cfg.evaluate)
     assert seen["train"] == plain["train"]
     assert seen["validation"].loss != plain["validation"].loss
@@ -84,6 +86,9 @@ def test_recall_and_precision_are_those_by_hand(reports: Path, answers: Given) -
     right = Counter(a for a, s in zip(actual, said, strict=True) if a == s)
     for label, row in enumerate(rows(reports / "classes.csv")):
         assert (row["class"], row["images"], row["right"]) == (CLASSES[label], "2", str(right[label]))
+        found = 2 * right[label] / (2 + said.count(label))
+        assert float(row["f1"]) == pytest.approx(found, abs=1e-4)
+        assert 0 < float(row["mean_probability"]) < 1
         assert float(row["recall"]) == pytest.approx(right[label] / 2, abs=1e-4)
         if label in said:
             assert float(row["precision"]) == pytest.approx(right[label] / said.count(label), abs=1e-4)

@@ -11,10 +11,10 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor, nn
 
-from pipeline.answers import predicted
 from pipeline.bundle import Bundle
-from pipeline.dataset.chunks import Chunk, Settings, make_chunk
-from pipeline.dataset.items import File, Item
+from pipeline.dataset.prepare import Chunk, Settings, make_chunk
+from pipeline.dataset.records import File, Sample
+from pipeline.inference import predict_images
 from pipeline.prediction import Prediction, Unreadable, predict
 from tests.conftest import MakeConfig
 from tests.samples import encoded
@@ -83,8 +83,8 @@ def test_a_photo_is_predicted_from_the_pixels_that_the_preparation_makes_of_it(
     method: str, channels: int, decoding: dict[str, Any], config: MakeConfig, bundle: Bundle, photos: list[Path], tmp_path: Path
 ) -> None:
     how = replace(config().decode, **decoding)
-    items = [Item(path.name, "cat", "all", File(path.parent, path.name)) for path in photos]
-    chunk = Chunk.read(make_chunk(items, Settings(how, channels, SIDE, method), tmp_path))
+    samples = [Sample(path.name, "cat", "all", File(path.parent, path.name)) for path in photos]
+    chunk = Chunk.read(make_chunk(samples, Settings(how, channels, SIDE, method), tmp_path))
     shape, made_from = (SIDE, SIDE, channels), bundle.manifest.made_from | {"decode": asdict(how)}
     manifest = replace(bundle.manifest, image_shape=shape, method=method, mean=[0.0] * channels, std=[1.0] * channels, made_from=made_from)
     trained = replace(bundle, manifest=manifest)
@@ -92,6 +92,6 @@ def test_a_photo_is_predicted_from_the_pixels_that_the_preparation_makes_of_it(
     answers: list[Prediction | Unreadable] = []
     found = seen_by(trained, lambda bundle: answers.extend(predict(bundle, photos, 16, "plain")))
 
-    assert torch.equal(found, seen_by(trained, lambda bundle: predicted(bundle, chunk.pixels, 16, "plain")))
+    assert torch.equal(found, seen_by(trained, lambda bundle: predict_images(bundle, chunk.pixels, 16, "plain")))
     assert [answer.reason if isinstance(answer, Unreadable) else "" for answer in answers] == chunk.reasons
     assert len(chunk.pixels) >= 28  # most, whatever these settings refuse

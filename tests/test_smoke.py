@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.pages import CHROMIUM
 from tests.project import CLASSES, EACH, Project, Ran, small_project
+from tests.test_data_report import browser
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,26 @@ def test_dvc_shows_curves_confusion_and_the_overview(line: tuple[Project, Ran]) 
     assert list((project.root / "dvc_plots").rglob("*overview*.png"))
 
 
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium was found: apt-get install chromium")
+def test_dvc_s_page_of_plots_draws_them_without_a_connection(line: tuple[Project, Ran]) -> None:
+    project, _ = line
+    project.ok("dvc", "plots", "show", "-o", "dvc_plots")
+    asked, complaints = [], []
+    with browser() as view:
+        view.on("request", lambda request: asked.append(request.url))
+        view.on("console", lambda message: complaints.append(message.text))
+        view.on("pageerror", lambda error: complaints.append(str(error)))
+        view.goto((project.root / "dvc_plots" / "index.html").as_uri())
+        titles = view.eval_on_selector_all("svg", "all => all.map(one => one.getAttribute('aria-label'))")
+        lines, points = (view.locator(f"svg {kind}").count() for kind in ("polyline", "polyline ~ circle"))
+        counts = view.eval_on_selector_all("svg[aria-label^='test images'] rect + text", "all => all.map(one => Number(one.textContent))")
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert complaints == []
+    assert titles == ["loss", "accuracy", "test images: workspace"]
+    assert (lines, points) == (4, 4)  # one epoch of train and validation each
+    assert sum(counts) == len(table(project.read("reports/predictions.csv")))
+
+
 def test_git_sees_only_the_files_that_are_meant_for_it(line: tuple[Project, Ran]) -> None:
     project, _ = line
     changed = {entry.split()[-1] for entry in project.ok("git", "status", "--porcelain").output.splitlines()}
@@ -104,6 +126,7 @@ def test_of_the_test_photos_predict_says_what_the_report_does(line: tuple[Projec
         assert found[f"data/own/{row['path']}"] == (row["predicted"], pytest.approx(float(row["probability"]), abs=1e-4))
 
 
+@pytest.mark.slow
 def test_a_fresh_clone_fills_its_own_store_though_the_committed_lock_knows_the_result(line: tuple[Project, Ran], tmp_path: Path) -> None:
     project, _ = line
     project.commit("trained")

@@ -7,17 +7,20 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.command.deps import UNIMPORTED, closure, is_code
-from pipeline.config.composition import compose, get, read_yaml, resolved
-from pipeline.config.lock import Lock, overlooked
-from pipeline.config.order import ORDERED, spelled
-from pipeline.config.places import OUTS
+from pipeline.config.compose import compose, read_yaml, resolved
+from pipeline.config.params_lock import Lock, overlooked
+from pipeline.config.paths import OUTS
+from pipeline.config.tree import ORDERED, get, with_order
 from tests.project import ROOT
 
 # A row imports rows below it, never a sibling of another folder in its own row.
 ROWS = (
-    ("stage", "command"),
-    ("tracking", "report", "explanation", "prediction", "tour"),
-    ("answers",),
+    ("command", "tour"),
+    ("stage",),
+    ("search",),
+    ("tracking", "report", "explanation", "prediction"),
+    ("photo_explanation", "unit_explanation", "filter_explanation", "similarity", "walk"),
+    ("inference",),
     ("training", "bundle", "weights"),
     ("analysis",),
     ("model", "dataset"),
@@ -30,13 +33,14 @@ ONLY_IMPORTER = {
     "hydra": "config",
     "omegaconf": "config",
     "mlflow": "tracking",
-    "matplotlib": "analysis/figures",
+    "matplotlib": ("analysis/figures", "tour/drawing"),
     "albumentations": "dataset/augmentation",
     "lightning": "training",
+    "optuna": "search",
     "dvc": "nowhere",
 }
 
-MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
+MODULES = sorted(path for folder in ("pipeline", "tour") for path in (ROOT / folder).rglob("*.py"))
 PIPELINE = YAML().load((ROOT / "dvc.yaml").read_text())
 
 
@@ -52,7 +56,7 @@ def imported(path: Path) -> set[str]:
 
 
 def place(path: Path) -> str:
-    return str(path.relative_to(ROOT / "pipeline").with_suffix(""))
+    return str(path.relative_to(ROOT).with_suffix("")).removeprefix("pipeline/")
 
 
 def test_imports_point_down() -> None:
@@ -60,14 +64,14 @@ def test_imports_point_down() -> None:
     for path in MODULES:
         here = place(path).split("/")[0]
         for name in imported(path):
-            there = name.split(".")[1] if name.startswith("pipeline.") else here
+            there = name.split(".")[1] if name.startswith("pipeline.") else "tour" if name.split(".")[0] == "tour" else here
             if here != "__init__" and there != here and ROW_OF[there] <= ROW_OF[here]:
-                wrong.append(f"pipeline/{place(path)}.py imports {name}")
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong
 
 
 def test_no_two_modules_import_each_other() -> None:
-    edges = {(f"pipeline.{place(path).replace('/', '.')}", name) for path in MODULES for name in imported(path)}
+    edges = {(str(path.relative_to(ROOT).with_suffix("")).replace("/", "."), name) for path in MODULES for name in imported(path)}
     assert not [edge for edge in edges if edge[::-1] in edges]
 
 
@@ -97,6 +101,14 @@ def test_dvc_knows_the_code_that_a_stage_depends_on(stage: str) -> None:
 def test_training_does_not_depend_on_pictures_or_checks() -> None:
     deps = PIPELINE["stages"]["train"]["deps"]
     assert not [dep for dep in deps if "analysis" in dep or "checks" in dep or "command" in dep]
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "explain", "register"])
+def test_no_stage_after_resize_depends_on_how_photos_are_decoded_and_split(stage: str) -> None:
+    before = [ROOT / "pipeline" / "dataset" / f"{name}.py" for name in ("decode", "codecs", "geometry", "splits")]
+    assert all(path.exists() for path in before)
+    deps = {ROOT / dep for dep in PIPELINE["stages"][stage]["deps"]}
+    assert not deps & {*before, ROOT / "pipeline" / "dataset" / "formats"}
 
 
 def test_what_is_imported_by_name_is_a_dependency() -> None:
@@ -137,7 +149,7 @@ def test_git_ignores_every_out_also_after_a_failed_stage() -> None:
 
 def test_params_yaml_is_what_conf_composes_to() -> None:
     composed = compose(ROOT / "conf")
-    assert spelled(read_yaml(ROOT / "params.yaml")) == spelled(resolved(composed)), "bring it up to date: make params"
+    assert with_order(read_yaml(ROOT / "params.yaml")) == with_order(resolved(composed)), "bring it up to date: make params"
     lock = Lock({}, {}, composed, overlooked(resolved(composed)))
     assert Lock.read(ROOT / "conf.lock") == lock, "bring it up to date: make params"
 

@@ -36,7 +36,7 @@ def project(tmp_path: Path) -> Project:
 
 def rows(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float]]]:
     """Return (name, status, parameters, metrics) of every run of the one experiment."""
-    project.ok("python", "-m", "pipeline.command.deliver")
+    project.ok("python", "-m", "pipeline.command.sync")
     return json.loads(project.ok("python", "-W", "ignore", "-c", ROWS).output.splitlines()[-1])
 
 

@@ -13,13 +13,15 @@ from time import perf_counter
 import pytest
 import torch
 
-from pipeline.command.tune import ALSO, CLOSE, WORKERS, _grids, _options, _settings, compare, fastest, network_of, write
-from pipeline.config.composition import compose, get, read_yaml, resolved
-from pipeline.config.configure import configure
-from pipeline.config.documents import LOCAL
+from pipeline.command.check import network_of
+from pipeline.command.tune import ALSO, CLOSE, WORKERS, _grids, _options, _settings, compare, fastest, write
+from pipeline.config.compose import compose, read_yaml, resolved
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
-from pipeline.training.trial import Trial, cores, precisions, with_values
+from pipeline.config.sync import configure
+from pipeline.config.tree import get
+from pipeline.config.yaml_nodes import LOCAL
+from pipeline.training.speed import Trial, cores, precisions, with_values
 from tests.conftest import MakeConfig
 from tests.project import Project, cloned, environment
 
@@ -111,7 +113,7 @@ def test_a_try_trains_the_network_in_the_layout_and_tells_its_rate(
     config: MakeConfig, cfg: Config, prepared: Path, workers: int, layout: str
 ) -> None:
     cfg.model = config("model=resnet20").model
-    trial, seen = Trial(cfg, prepared, network_of(cfg, 3)), []
+    trial, seen = Trial(cfg, prepared, network_of(cfg, 3), 3), []
     trial.network.register_forward_hook(lambda _network, given, _scores: seen.append(len(given[0])))
     before = {name: value.clone() for name, value in trial.network.named_parameters()}
     start = perf_counter()
@@ -125,7 +127,7 @@ def test_a_try_trains_the_network_in_the_layout_and_tells_its_rate(
 
 
 def test_a_try_computes_in_the_precision(cfg: Config, prepared: Path) -> None:
-    trial, seen = Trial(cfg, prepared, network_of(cfg, 3)), set()
+    trial, seen = Trial(cfg, prepared, network_of(cfg, 3), 3), set()
     layer = next(layer for layer in trial.network.modules() if isinstance(layer, torch.nn.Conv2d))
     layer.register_forward_hook(lambda _layer, _given, maps: seen.add(maps.dtype))
     for precision in ("32-true", "bf16-mixed"):

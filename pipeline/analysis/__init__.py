@@ -1,1 +1,1 @@
-"""Looks at a trained network: tensors in; numbers, arrays or figures out."""
+"""Analyses a trained network: takes tensors, returns numbers, arrays or figures."""

@@ -1,16 +1,16 @@
-"""A network's layers as plain text: a line for each, what they add up to, and what the sizes bring with them."""
+"""A network's layer table as plain text: a line per layer, the totals, notes and warnings."""
 
 from collections.abc import Iterator
 
-from pipeline.config.counted import counted
-from pipeline.model.rows import Memory, Row, Summary
+from pipeline.config.wording import counted
+from pipeline.model.layer_rows import Memory, Row, Summary
 
 HEADINGS = ("layer", "kind", "output", "window", "weights", "biases", "MACs", "field", "step")
-LEFT = 4  # columns of words, at the left; those of numbers stand at the right
+LEFT = 4  # columns of words, aligned left; numbers are aligned right
 
 
 def layer_table(summary: Summary, batch_size: int) -> str:
-    """Return the table and what follows from it. MACs: multiplications with additions of one image; field and step in pixels."""
+    """Return the table and the sentences below it. MACs: multiply-accumulates per image; field and step in pixels."""
     cells = [HEADINGS, ("image", "", shape(summary.image), "", "", "", "", "1", "1"), *(_cells(row) for row in summary.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join([*(_line(row, widths) for row in cells), "", *told(summary, batch_size)]) + "\n"
@@ -24,13 +24,14 @@ def told(summary: Summary, batch_size: int) -> Iterator[str]:
         f"{counted(summary.macs, 'MAC')} an image"
     )
     if outside := summary.parameters - sum(row.parameters for row in summary.rows):
-        yield f"{outside:,} of the parameters stand in layers that take part in training alone, which have no row"
+        yield f"{outside:,} of the parameters are in layers used only in training, which have no row"
     yield _memory(summary.memory(batch_size), batch_size)
     yield from (f"note: {note}" for note in summary.notes)
-    yield from (f"remark: {remark}" for remark in summary.remarks)
+    yield from (f"warning: {warning}" for warning in summary.warnings)
 
 
 def shape(sizes: tuple[int, ...]) -> str:
+    """Return "3×32×32"."""
     return "×".join(map(str, sizes))
 
 
@@ -47,9 +48,10 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def _memory(memory: Memory, batch_size: int) -> str:
     kinds = ", ".join(f"{name} {mib(getattr(memory, name))}" for name in ("weights", "gradients", "optimizer", "activations"))
-    return f"a training step of {counted(batch_size, 'image')} needs {mib(memory.whole)} MiB: {kinds}"
+    return f"a training step of {counted(batch_size, 'image')} needs {mib(memory.total)} MiB: {kinds}"
 
 
 def mib(count: int) -> str:
+    """Return bytes in MiB: "12.3", or whole from 100 on."""
     size = count / 2**20
     return f"{size:,.0f}" if size >= 100 else f"{size:.1f}"

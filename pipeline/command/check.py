@@ -1,59 +1,50 @@
-"""What a training would be, before it begins: python -m pipeline.command.check model=vgg16 resize.size=64 …
+"""Inspect a training before it begins: python -m pipeline.command.check model=vgg16 resize.size=64 …
 
-Takes every override that a training takes. The run's folder gets the table, layers.txt, and the figure, network.png."""
+Takes the overrides of a training. Writes the layer table, layers.txt, and a figure, network.png, to the run's folder."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from pipeline.config.entry import entry
-from pipeline.config.places import Places
+from pipeline.config.cli import entry
+from pipeline.config.paths import Places
 from pipeline.config.schema import Config
 
-IMAGES = 10_000  # of an epoch, where there are no prepared images
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch.nn import Module
+
+IMAGES = 10_000  # assumed per epoch where no images are prepared
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is known of the images."""
+    """Numbers of the images to train on, prepared or assumed."""
 
     classes: int
     train: int  # images
     validation: int
-    note: str  # what is assumed, "" where nothing is
+    note: str  # on what is assumed; "" if nothing is
 
 
 @entry
 def main(cfg: Config, places: Places) -> None:
-    """Print the network layer by layer, what its sizes bring with them, and what memory and time a training takes."""
-    import torch
-    from torch import nn
+    """Print the network layer by layer with warnings about its sizes, and the memory and time of a training."""
+    from functools import partial
 
     from pipeline.analysis.figures.network import network_figure
     from pipeline.analysis.layer_table import layer_table
-    from pipeline.config.build import build
-    from pipeline.config.checks.shortcuts import without_compiler
-    from pipeline.training.processor import set_up_processor
+    from pipeline.bundle import summary_of
+    from pipeline.training.device import set_up_processor
     from pipeline.training.speed import estimate, measured
-    from pipeline.training.summary import summary_of
-    from pipeline.weights.freezing import freeze
 
     set_up_processor(cfg.training.threads)
-    torch.manual_seed(cfg.seed)
     data = data_of(cfg, places)
-    channels, side = cfg.dataset.channels, cfg.training.input or cfg.resize.size
-
-    def make(size: int) -> nn.Module:
-        return build("model", cfg.model, nn.Module, in_channels=channels, num_classes=data.classes, image_size=size)
-
-    network = make(side)
-    freeze(network, cfg.weights.freeze)
-    with without_compiler():
-        summary = summary_of(network, make, cfg.optimizer, channels, side)
-        table = layer_table(summary, cfg.training.batch_size)
-        print(table + data.note, flush=True)
-        for line in estimate(cfg, measured(cfg, network, data.classes), data.train, data.validation):
-            print(line)
+    network = network_of(cfg, data.classes)
+    summary = summary_of(network, partial(_made, cfg, data.classes), cfg.optimizer, cfg.dataset.channels, _side(cfg))
+    table = layer_table(summary, cfg.training.batch_size)
+    print(table + data.note, flush=True)
+    for line in estimate(cfg, measured(cfg, network, data.classes), data.train, data.validation):
+        print(line)
     folder = cast(Path, places.live)  # DVC runs stages alone
     (folder / "layers.txt").write_text(table)
     network_figure(folder / "network.png", cfg.model["name"], summary)
@@ -61,8 +52,8 @@ def main(cfg: Config, places: Places) -> None:
 
 
 def data_of(cfg: Config, places: Places) -> Data:
-    """Return what the prepared images say; where there are none for this config, what is likely."""
-    from pipeline.config.checks.trial import tried_classes
+    """Return the numbers of the prepared images, or assumed ones if none are prepared for this config."""
+    from pipeline.config.dry_run import tried_classes
     from pipeline.config.errors import DataError
     from pipeline.dataset.manifest import Manifest
 
@@ -75,6 +66,31 @@ def data_of(cfg: Config, places: Places) -> Data:
         assumed = f"{IMAGES:,} images are assumed" if named else f"{classes} classes and {IMAGES:,} images are assumed"
         return Data(classes, IMAGES, 0, f"note: no images are prepared for this config; {assumed}\n")
     return Data(len(manifest.classes), manifest.images("train"), manifest.images("validation"), "")
+
+
+def network_of(cfg: Config, classes: int) -> "Module":
+    """Return the configured network, freshly initialised, with the layers of `weights.freeze` frozen."""
+    import torch
+
+    from pipeline.weights.freezing import freeze
+
+    torch.manual_seed(cfg.seed)
+    network = _made(cfg, classes, _side(cfg))
+    freeze(network, cfg.weights.freeze)
+    return network
+
+
+def _made(cfg: Config, classes: int, side: int) -> "Module":
+    from torch.nn import Module
+
+    from pipeline.config.build import build
+
+    return build("model", cfg.model, Module, in_channels=cfg.dataset.channels, num_classes=classes, image_size=side)
+
+
+def _side(cfg: Config) -> int:
+    """Return the height and width of the images that the network sees, in pixels."""
+    return cfg.training.input or cfg.resize.size
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Say what differs between runs: python -m pipeline.command.compare [RUN…] [--latest N] [--all] [--csv]"""
+"""Show what differs between runs: python -m pipeline.command.compare [RUN…] [--latest N] [--all] [--csv]"""
 
 import csv
 import shutil
@@ -7,34 +7,51 @@ from argparse import Namespace
 from collections.abc import Iterator
 from datetime import timedelta
 
-from pipeline.config.arguments import parser_of
-from pipeline.config.counted import counted
-from pipeline.config.entry import run_command
-from pipeline.config.places import WORKSPACE
-from pipeline.tracking.columns import MARK, NONE, Section, rendered
-from pipeline.tracking.comparison import Figure, differing, equal_params, figures, implied, incomparable, kept_epoch, same_data, table, tags
-from pipeline.tracking.tracked_runs import SHORT, TrackedRun, find, latest, listed, told, with_curves
+from pipeline.config.paths import WORKSPACE
+from pipeline.config.process import parser_of, run_command
+from pipeline.config.wording import counted
+from pipeline.tracking.comparison import (
+    SHORT,
+    Figure,
+    TrackedRun,
+    described,
+    differing,
+    figures,
+    find,
+    implied,
+    incomparable,
+    kept_epoch,
+    latest,
+    listed,
+    same_data,
+    table,
+    tags,
+    with_curves,
+)
+from pipeline.tracking.paired_runs import answers, difference_section, seed_sentences
+from pipeline.tracking.tables import MARK, NONE, Section, rendered
 
-LATEST = 10  # runs, where none are named
+LATEST = 10  # runs, if none are named
 
 
 def main() -> None:
-    """Print what differs between runs in data, code and parameters, and their best and last figures.
+    """Print what differs between runs in data, code and parameters, their best and last metrics, and whether the best is really better.
 
-    A RUN is a run's name (of `dvc exp` too), its id, or an unambiguous beginning of its id. Parameters are named as in
+    A RUN is a run's name (as in `dvc exp show`), its id, or an unambiguous beginning of its id. Parameters are named as in
     `dvc params diff`."""
-    arguments = parse_arguments()
-    from pipeline.config.composition import compose, parse, resolved
-    from pipeline.tracking.delivery import settle
+    arguments = _arguments()
+    from pipeline.config.compose import compose, parse, resolved
     from pipeline.tracking.faults import store_may_be_away
     from pipeline.tracking.store import Store
+    from pipeline.tracking.sync import sync_waiting
 
     store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
-    for note in settle(WORKSPACE):
+    for note in sync_waiting(WORKSPACE):
         print(note, file=sys.stderr)
     with store_may_be_away(store.uri):
         runs = named(arguments.run, listed(store)) if arguments.run else latest(store, arguments.latest)
         runs = [with_curves(store, run) for run in runs]
+        said = [] if arguments.csv else [answers(store, run) for run in runs]
     if arguments.csv:
         rows = table(runs)
         writer = csv.DictWriter(sys.stdout, list(rows[0]))
@@ -42,10 +59,10 @@ def main() -> None:
         writer.writerows(rows)
     else:
         width = shutil.get_terminal_size(fallback=(120, 40)).columns
-        print(rendered(runs, sections(runs, arguments.all), width), end="")
+        print(rendered(runs, [*sections(runs, arguments.all), *filter(None, [difference_section(runs, said)])], width), end="")
 
 
-def parse_arguments() -> Namespace:
+def _arguments() -> Namespace:
     parser = parser_of(main)
     parser.add_argument("run", nargs="*", metavar="RUN", help="a run's name, its id, or an unambiguous beginning of its id")
     parser.add_argument("--latest", type=int, metavar="N", help=f"without RUN: the latest N finished runs (default: {LATEST})")
@@ -61,21 +78,21 @@ def parse_arguments() -> Namespace:
 
 
 def named(wanted: list[str], runs: list[TrackedRun]) -> list[TrackedRun]:
-    """Return each wanted run once, in the given order; say which one was taken where several have that name."""
+    """Return the wanted runs in the given order, each once; print which one was chosen where several share a name."""
     found: dict[str, TrackedRun] = {}
     for words in wanted:
         run, others = find(words, runs)
         found[run.id] = run
         if others:
-            print(f"{len(others) + 1} runs are named {words}; this is the latest, {told([run])}; by id: {told(others)}", file=sys.stderr)
+            print(
+                f"{len(others) + 1} runs are named {words}; this is the latest, {described([run])}; by id: {described(others)}",
+                file=sys.stderr,
+            )
     return list(found.values())
 
 
-# What is told
-
-
 def sections(runs: list[TrackedRun], everything: bool) -> list[Section]:
-    """Return what the terminal shows; everything: also the parameters that go with a group's option."""
+    """Return what the terminal shows. everything: also parameters implied by a group's option."""
     found = [
         Section("runs", overview(runs), [data_sentence(runs), code_sentence(runs)] if len(runs) > 1 else []),
         parameters(runs, everything),
@@ -85,6 +102,7 @@ def sections(runs: list[TrackedRun], everything: bool) -> list[Section]:
 
 
 def overview(runs: list[TrackedRun]) -> dict[str, list[str]]:
+    """Return label -> a cell per run: identity, state, times, data and code."""
     rows = {
         "id": [run.id[:SHORT] for run in runs],
         "state": [f"{run.state}, restored" if run.restored else run.state for run in runs],
@@ -93,17 +111,19 @@ def overview(runs: list[TrackedRun]) -> dict[str, list[str]]:
         "data": [" ".join(filter(None, [run.params.get("dataset.name"), short(run.tags.get("data_digest"))])) for run in runs],
         "code": [short(run.tags.get("commit")) + (" dirty" if run.tags.get("dirty") == "true" else "") for run in runs],
     }
-    for name in ("torch", "machine", "device"):  # which can give other weights from equal code and data
+    for name in ("torch", "machine", "device"):  # may change the weights of equal code and data
         if len(set(values := tags(runs, name))) > 1:
             rows[name] = [value or NONE for value in values]
     return rows
 
 
 def short(digest: str | None) -> str:
+    """Return the first 8 characters of a digest or commit, a dash for None."""
     return NONE if digest is None else digest if " " in digest else digest[:SHORT]  # "not in git" stays whole
 
 
 def data_sentence(runs: list[TrackedRun]) -> str:
+    """Return a sentence on whether the runs' accuracies are comparable."""
     if same_data(runs):
         return "all trained on the same data"
     if None in tags(runs, "data_digest"):
@@ -112,6 +132,7 @@ def data_sentence(runs: list[TrackedRun]) -> str:
 
 
 def code_sentence(runs: list[TrackedRun]) -> str:
+    """Return a sentence on whether the runs were trained by the same code, with the git command that shows a difference."""
     commits = set(tags(runs, "commit"))
     if commits & {None, "not in git"}:
         return "not every run says by what code it was trained"
@@ -124,8 +145,9 @@ def code_sentence(runs: list[TrackedRun]) -> str:
 
 
 def parameters(runs: list[TrackedRun], everything: bool) -> Section:
+    """Return the parameters that differ, and the numbers of equal and implied ones."""
     found = differing(runs)
-    equal = equal_params(runs)
+    equal = len({key for run in runs for key in run.params}) - len(found)
     if len(runs) == 1:
         return Section("parameters", {}, [f"{counted(equal, 'parameter')}; name another run to see what differs"])
     notes = [f"{counted(equal, 'parameter is', 'parameters are')} equal{'' if found else ', none differs'}"]
@@ -139,26 +161,28 @@ def parameters(runs: list[TrackedRun], everything: bool) -> Section:
 
 
 def metrics(runs: list[TrackedRun]) -> Section:
+    """Return the runs' metrics with their epochs, and notes on how they compare."""
     found = figures(runs)
-    rows = {figure.label: [cell(figure, i) for i in range(len(runs))] for figure in found}
+    rows = {figure.label: [_cell(figure, i) for i in range(len(runs))] for figure in found}
     kept = [kept_epoch(run) for run in runs]
     if any(kept):
         rows = {"kept epoch": [NONE if epoch is None else f"{epoch} of {run.epochs}" for run, epoch in zip(runs, kept, strict=True)]} | rows
-    return Section("metrics", rows, list(metric_sentences(runs, found)))
+    return Section("metrics", rows, list(_metric_sentences(runs, found)))
 
 
-def metric_sentences(runs: list[TrackedRun], found: list[Figure]) -> Iterator[str]:
+def _metric_sentences(runs: list[TrackedRun], found: list[Figure]) -> Iterator[str]:
     monitors = {run.params["training.monitor"] for run in runs if kept_epoch(run) is not None}
     if monitors:
         by = monitors.pop() if len(monitors) == 1 else "each run's training.monitor"
         yield f"kept are the weights of the epoch with the best {by}; test figures are theirs"
     if unequal := incomparable(runs):
         yield f"trained with different losses or augmentations: {', '.join(sorted(unequal))} do not compare"
+    yield from seed_sentences(runs, next((figure for figure in found if figure.metric == "test/accuracy"), None))
     if any(figure.leaders for figure in found):
         yield f"@ epoch; {MARK.strip()} best run{'' if same_data(runs) else ' on the same data'}"
 
 
-def cell(figure: Figure, i: int) -> str:
+def _cell(figure: Figure, i: int) -> str:
     value, epoch = figure.values[i], figure.epochs[i]
     if value is None:
         return NONE
@@ -166,6 +190,7 @@ def cell(figure: Figure, i: int) -> str:
 
 
 def number(value: float) -> str:
+    """Format a value with about four significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"

@@ -1,6 +1,6 @@
-"""Write into dvc.yaml which source files each stage depends on: python -m pipeline.command.deps
+"""Write each stage's code deps to dvc.yaml: python -m pipeline.command.deps
 
-A stage's code deps are its import closure, file by file, so that a change re-runs what it can change and nothing else."""
+They are its import closure, file by file, so that a change re-runs the stages that it can affect and no others."""
 
 import ast
 import sys
@@ -10,27 +10,27 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.config.arguments import no_arguments
-from pipeline.config.entry import run_command
-from pipeline.config.places import WORKSPACE
+from pipeline.config.paths import WORKSPACE
+from pipeline.config.process import no_arguments, run_command
 
-# No result depends on these: what surrounds a live run checks, warns and tells outside DVC, layer_table.py prints.
+# No result depends on these: what surrounds a live run checks and warns outside DVC, layer_table.py prints, profiler.py watches.
 LIVE = {f"pipeline/config/{name}.py" for name in ("live", "sweep", "job")}
-WITHOUT_EFFECT = LIVE | {"pipeline/analysis/layer_table.py"}
+WITHOUT_EFFECT = LIVE | {"pipeline/analysis/layer_table.py", "pipeline/training/profiler.py"}
 
-# Used without an import: `_target_` in conf/model and conf/loss names classes in these; a page is filled into its template.
+# Used without an import: `_target_` in conf/model and conf/loss names classes in these; pages are filled into templates.
 UNIMPORTED = {
     "pipeline/bundle.py": ["pipeline/model"],
     "pipeline/training/fit.py": ["pipeline/training/losses.py"],
-    "pipeline/dataset/passport.py": ["pipeline/dataset/passport.html"],
+    "pipeline/dataset/data_page.py": ["pipeline/dataset/data_page.html"],
+    "pipeline/walk/page.py": ["pipeline/walk/page"],
 }
 
-# Other versions of the packages may give other results.
+# Other package versions may give other results.
 ALWAYS = ["requirements.lock"]
 
 
 def imports(module: Path, root: Path) -> Iterator[Path]:
-    """Yield the project's files that a source file imports, also those imported inside a function."""
+    """Yield the project's files that a source file imports, anywhere in it."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
             names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -43,7 +43,7 @@ def imports(module: Path, root: Path) -> Iterator[Path]:
 
 
 def closure(module: Path, root: Path) -> list[str]:
-    """Return what a stage's result can depend on: the files that it imports, directly or not, and the lock file."""
+    """Return what a stage's result can depend on: the files that it imports, directly or indirectly, and the lock file."""
     found: set[Path] = set()
     waiting = [module]
     while waiting:
@@ -57,11 +57,12 @@ def closure(module: Path, root: Path) -> list[str]:
 
 
 def is_code(dep: str) -> bool:
+    """Return whether a dep of dvc.yaml is one that this command writes."""
     return dep.startswith("pipeline/") or dep in ALWAYS
 
 
 def write_deps(root: Path) -> list[str]:
-    """Bring dvc.yaml up to date; return the stages whose deps changed."""
+    """Update dvc.yaml; return the stages whose deps changed."""
     yaml = YAML()
     yaml.width = 1000
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -81,7 +82,7 @@ def write_deps(root: Path) -> list[str]:
 
 
 def main() -> None:
-    """Write into dvc.yaml which source files each stage depends on; name the stages for which that changed."""
+    """Write each stage's code deps to dvc.yaml; print the stages whose deps changed."""
     no_arguments(main)
     for name in write_deps(WORKSPACE):
         print(f"dvc.yaml: deps of {name} changed", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Mend what a killed dvc left half written, and say what settles a merge: python -m pipeline.command.doctor [--moved]
+"""Repair what a killed dvc left half written, and say how to resolve a merge: python -m pipeline.command.doctor [--moved]
 
-DVC rewrites two of its files in place. Killed, or out of disk, in that moment it leaves them empty, and every later
-`dvc repro` stops. Both only say what is known again after the next `dvc repro`, so a damaged one can go."""
+DVC rewrites two of its files in place. Killed, or out of disk space, at that moment it leaves them empty, and every later
+`dvc repro` stops. The next `dvc repro` finds out again what both say, so a damaged one can be removed."""
 
 import fcntl
 import json
@@ -12,20 +12,19 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.config.arguments import parser_of
-from pipeline.config.entry import run_command
 from pipeline.config.errors import BusyError, DataError
 from pipeline.config.merges import bring_back, refuse_conflicts
-from pipeline.config.places import WORKSPACE
-from pipeline.config.urls import without_credentials
+from pipeline.config.paths import WORKSPACE
+from pipeline.config.process import parser_of, run_command
+from pipeline.config.secrets import without_credentials
 
 WHO_READS_AND_WRITES = Path(".dvc/tmp/rwlock")  # JSON
 ITS_GUARD = Path(".dvc/tmp/rwlock.lock")  # which DVC holds by flock while it writes that file
 WHAT_WAS_MADE = Path("dvc.lock")  # YAML
 
 
-def mend(root: Path) -> list[str]:
-    """Remove what is damaged; return a line for each.
+def repair(root: Path) -> list[str]:
+    """Remove the damaged files; return a line for each.
 
     Raises BusyError while a dvc is writing, ConfigError where a merge left a generated file in conflict."""
     refuse_conflicts(root)
@@ -68,11 +67,12 @@ def _is_mapping(path: Path) -> bool:
 
 
 def find_artifacts(root: Path) -> list[str]:
-    """Let the database of runs lead to the artifacts in this project, which was moved or copied; return a line for each place before."""
-    from pipeline.config.composition import compose, parse, resolved
+    """Point the tracking database to the artifacts of this project, which was moved or copied; return a line for each old location.
+
+    Raises DataError for a tracking server, which locates its artifacts itself."""
+    from pipeline.config.compose import compose, parse, resolved
     from pipeline.tracking import relocation
     from pipeline.tracking.faults import store_may_be_away
-    from pipeline.tracking.probe import probe
 
     uri = relocation.uri_of(parse(resolved(compose(root / "conf"))).tracking, root)
     if uri.startswith("http"):
@@ -80,16 +80,16 @@ def find_artifacts(root: Path) -> list[str]:
     if (database := relocation.file_of(uri)) and not database.exists():
         return []
     with store_may_be_away(uri):
-        probe(uri)
+        relocation.probe(uri)
         return [f"the database leads to {relocation.ARTIFACTS}/ here, no more to {old}" for old in relocation.mend(uri, root)]
 
 
 def main() -> None:
-    """Mend the project of this folder; say what was done."""
+    """Repair the project in this folder; print what was done."""
     parser = parser_of(main)
     parser.add_argument("--moved", action="store_true", help="the project was moved: a database elsewhere (tracking.uri) is mended too")
     moved = parser.parse_args().moved
-    told = mend(WORKSPACE) + (find_artifacts(WORKSPACE) if moved else [])
+    told = repair(WORKSPACE) + (find_artifacts(WORKSPACE) if moved else [])
     print("\n".join(told) or "nothing is damaged")
 
 

@@ -1,14 +1,14 @@
-"""What augmentation makes of the images, before any training: python -m pipeline.command.preview augmentation=flip …
+"""Preview augmented images before any training: python -m pipeline.command.preview augmentation=flip …
 
-Takes every override that a training takes, and shows what that training's first epochs see."""
+Takes the overrides of a training, and shows what its first epochs see."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.counted import counted
-from pipeline.config.entry import entry
-from pipeline.config.places import Places
+from pipeline.config.cli import entry
+from pipeline.config.paths import Places
 from pipeline.config.schema import Config
+from pipeline.config.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +20,8 @@ EPOCHS = 8  # columns
 
 @entry
 def main(cfg: Config, places: Places) -> None:
-    """Draw some training images as they are stored and as the first epochs see them."""
-    from pipeline.analysis.figures.augmented import augmented
+    """Draw some training images as stored and as the first epochs see them."""
+    from pipeline.analysis.figures.gallery import augmented
     from pipeline.dataset.manifest import Manifest
 
     prepared = places.source("prepared")

@@ -1,7 +1,7 @@
-"""What trains the configured network fastest on this machine: python -m pipeline.command.tune [--also layout] [overrides]
+"""Find the fastest settings for the configured network on this machine: python -m pipeline.command.tune [--also layout] [overrides]
 
-Tried on the prepared images, along the path of a training, in alternating rounds; the fastest goes into
-conf/local/overrides.yaml. Overrides of the command line, model=vgg16 say, hold for what is measured and are not written."""
+Each setting trains on the prepared images for a second, in alternating rounds; the fastest is written to
+conf/local/overrides.yaml. Overrides on the command line, such as model=vgg16, apply to the measurement and are not written."""
 
 import argparse
 import sys
@@ -12,20 +12,18 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.arguments import positive
-from pipeline.config.entry import entry
-from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.cli import entry
+from pipeline.config.paths import WORKSPACE, Places
+from pipeline.config.process import positive
 from pipeline.config.schema import Config
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from pipeline.command.check import Data
 
 WORKERS, THREADS, LAYOUT, PRECISION = "machine.workers", "training.threads", "training.layout", "training.precision"
-ALSO = {key.partition(".")[2]: key for key in (THREADS, LAYOUT, PRECISION)}  # what is part of a training's result
-CLOSE = 0.98  # of the fastest rate: closer is noise, so what stands in the config or takes fewer processes is preferred
-RANDOM = 50_000_000  # bytes of images that stand in where none are prepared
+ALSO = {key.partition(".")[2]: key for key in (THREADS, LAYOUT, PRECISION)}  # these affect a training's result
+CLOSE = 0.98  # of the fastest rate: within noise the config's own value, then fewer processes, is preferred
+RANDOM = 50_000_000  # bytes of random images if none are prepared
 EVERY = 5.0  # seconds between two lines of progress
 
 Setting = dict[str, Any]  # dotted key -> value
@@ -33,6 +31,7 @@ Tried = tuple[Setting, float]  # images per second
 
 
 def command() -> None:
+    """Take this command's options off the command line and run the rest of it through Hydra."""
     given, sys.argv[1:] = _options(sys.argv[1:])
 
     def main(cfg: Config, places: Places) -> None:
@@ -47,7 +46,7 @@ def command() -> None:
 
 
 def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return this command's own options, and the words that are for Hydra."""
+    """Return this command's own options, and the arguments for Hydra."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.command.tune", add_help=False, allow_abbrev=False)
     parser.add_argument("--also", action="append", choices=[*ALSO, "all"], default=[])
     parser.add_argument("--seconds", type=float, default=1.0)
@@ -56,10 +55,10 @@ def _options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: int) -> None:
-    """Try, print what was found, write the fastest."""
-    from pipeline.command.check import data_of
+    """Measure all settings, print the results, write the fastest."""
+    from pipeline.command.check import data_of, network_of
     from pipeline.dataset.progress import Progress, Unit
-    from pipeline.training.trial import Trial
+    from pipeline.training.speed import Trial
 
     keys = [key for name, key in ALSO.items() if name in also or "all" in also]
     grids = list(_grids(cfg, keys))
@@ -68,7 +67,7 @@ def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: i
     progress = Progress("tuning", tries * rounds, Unit("tries", 1, 0), EVERY)
     best: Setting = {key: values[0] for grid in grids for key, values in grid.items()}
     with _images(cfg, places, data) as prepared:
-        trial = Trial(cfg, prepared, network_of(cfg, data.classes))
+        trial = Trial(cfg, prepared, network_of(cfg, data.classes), data.classes)
 
         def rate(setting: Setting) -> float:
             progress.add(1)
@@ -82,23 +81,9 @@ def tune(cfg: Config, places: Places, also: list[str], seconds: float, rounds: i
         print(line)
 
 
-def network_of(cfg: Config, classes: int) -> "Module":
-    """Return the configured network with its first weights, and without the layers that `weights.freeze` takes out of a training."""
-    import torch
-
-    from pipeline.config.build import build
-    from pipeline.weights.freezing import freeze
-
-    torch.manual_seed(cfg.seed)
-    given = {"in_channels": cfg.dataset.channels, "num_classes": classes, "image_size": cfg.training.input or cfg.resize.size}
-    network = build("model", cfg.model, torch.nn.Module, **given)
-    freeze(network, cfg.weights.freeze)
-    return network
-
-
 def _grids(cfg: Config, keys: list[str]) -> Iterator[dict[str, list[Any]]]:
-    """Yield the values to try, those of the config first: what a step computes, and then who computes it."""
-    from pipeline.training.trial import cores, precisions
+    """Yield grids of values to try, the config's own first: of what a step computes, then of threads and workers."""
+    from pipeline.training.speed import cores, precisions
 
     options = {LAYOUT: ["channels_last", "contiguous"], PRECISION: precisions()}
     counts = [2**power for power in range(cores().bit_length()) if 2**power < cores()] + [cores()]
@@ -110,6 +95,7 @@ def _grids(cfg: Config, keys: list[str]) -> Iterator[dict[str, list[Any]]]:
 
 
 def value_of(cfg: Config, key: str) -> Any:
+    """Return a config value by its dotted key."""
     node, _, name = key.partition(".")
     return getattr(getattr(cfg, node), name)
 
@@ -120,7 +106,7 @@ def _settings(grid: dict[str, list[Any]]) -> Iterator[Setting]:
 
 
 def compare(settings: list[Setting], rate: Callable[[Setting], float], rounds: int) -> list[Tried]:
-    """Return each setting with the median of its rates, taken in alternating rounds."""
+    """Return each setting with its median rate, images per second, over alternating rounds."""
     rates: list[list[float]] = [[] for _ in settings]
     for _ in range(rounds):
         for setting, found in zip(settings, rates, strict=True):
@@ -129,7 +115,7 @@ def compare(settings: list[Setting], rate: Callable[[Setting], float], rounds: i
 
 
 def fastest(tried: list[Tried]) -> Setting:
-    """Return the first setting that is as fast as the fastest, but for noise."""
+    """Return the first setting whose rate is within noise of the fastest."""
     most = max(rate for _, rate in tried)
     return next(setting for setting, rate in tried if rate >= CLOSE * most)
 
@@ -144,7 +130,7 @@ def _table(tried: list[Tried], best: Setting) -> Iterator[str]:
 
 @contextmanager
 def _images(cfg: Config, places: Places, data: "Data") -> Iterator[Path]:
-    """Give the folder of the prepared images; where none are prepared for this config, one with random images."""
+    """Yield the folder of the prepared images, or a temporary one with random images if none are prepared for this config."""
     import tempfile
 
     import numpy as np
@@ -163,25 +149,21 @@ def _images(cfg: Config, places: Places, data: "Data") -> Iterator[Path]:
 
 
 def write(root: Path, setting: Setting) -> Iterator[str]:
-    """Put what conf/ has otherwise into conf/local/overrides.yaml, and compose params.yaml anew; yield what changed.
+    """Write the values that differ from conf/ to conf/local/overrides.yaml and recompose params.yaml; yield what changed.
 
-    Where that fails or is interrupted, the file is as it was."""
-    from pipeline.config.composition import compose, get, resolved
-    from pipeline.config.configure import configure
-    from pipeline.config.documents import LOCAL
-    from pipeline.config.overrides import Overrides
+    If that fails or is interrupted, the file is restored."""
+    from pipeline.config.compose import compose, resolved
+    from pipeline.config.sync import configure, override
+    from pipeline.config.tree import get
+    from pipeline.config.yaml_nodes import LOCAL
 
-    yield from configure(root, in_experiment=False)  # what was changed by hand in params.yaml would be lifted over this later
+    yield from configure(root, in_experiment=False)  # else hand edits of params.yaml would later be lifted over this
     before = resolved(compose(root / "conf"))
     changed = {key: value for key, value in setting.items() if get(before, key) != value}
     yield from (f"{key}={value} stands in conf/ already" for key, value in setting.items() if key not in changed)
     if not changed:
         return
-    overrides = Overrides.read(root / LOCAL)
-    for key, value in changed.items():
-        overrides.set(key, value)
-    with overrides.on_trial():
-        told = configure(root, in_experiment=False)
+    told = override(root, {}, changed)
     yield from (f"written to {LOCAL}: {key}={value}" for key, value in changed.items())
     yield from told
     if parts := sorted(changed.keys() & set(ALSO.values())):

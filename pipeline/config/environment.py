@@ -1,6 +1,6 @@
 """No value of the environment in a config: OmegaConf's oc.env refuses, in whatever way a text leads to it.
 
-conf_files.py and live.py name the line or the word where they can see it; `${oc.${part}:X}` is seen when it is resolved."""
+yaml_files.py and live.py name the line or the word where they can see it; `${oc.${part}:X}` is seen when it is resolved."""
 
 from typing import Any, NoReturn
 

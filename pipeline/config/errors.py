@@ -1,4 +1,4 @@
-"""What can go wrong for a user, each with the exit code that the shell, DVC and a cluster see."""
+"""Errors with a message for users, and the exit codes that the shell, DVC and a cluster see: those of sysexits.h where one fits."""
 
 import errno
 
@@ -6,7 +6,7 @@ DISK_FULL, NOT_ALLOWED, UNEXPECTED = 73, 77, 1
 
 
 class PipelineError(Exception):
-    """An error whose message is all that a user needs: what, where, expected, received, what to do."""
+    """An error whose message is all that a user needs: what is wrong, where, what was expected, what came, what to do."""
 
     exit_code = 1
 
@@ -24,7 +24,7 @@ class NetworkError(PipelineError):
 
 
 class DivergedError(PipelineError):
-    """The loss left the finite or the sensible range."""
+    """The loss became infinite, NaN, or far too large."""
 
     exit_code = 70
 
@@ -36,23 +36,23 @@ class BusyError(PipelineError):
 
 
 class RankError(PipelineError):
-    """One of the processes that train together has ended; so do the others.
+    """One of the processes of a distributed training has ended; so do the others.
 
     then: what the same command would do."""
 
     def __init__(self, what: str, exit_code: int = 1) -> None:
         super().__init__(what)
         self.exit_code = exit_code
-        self.then = "the same command goes on after the last checkpoint, or starts again"
+        self.then = "the same command resumes from the last checkpoint, or starts again"
 
     def __str__(self) -> str:
         return f"{super().__str__()}; {self.then}"
 
 
 class ConfigError(PipelineError):
-    """A config key, value or combination that can't work.
+    """An invalid config key, value or combination.
 
-    key: the dotted key at fault, or group=option for a choice; pipeline/config/origin.py finds where it stands."""
+    key: the dotted key at fault, or group=option for a choice; pipeline/config/locate.py finds where it stands."""
 
     exit_code = 78
 
@@ -62,7 +62,9 @@ class ConfigError(PipelineError):
 
 
 class Stopped(BaseException):
-    """A signal asked this process to end; not an Exception, so that no library swallows it."""
+    """A signal asked this process to end; no Exception, so that no library swallows it.
+
+    then: what that means for the work."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
@@ -70,8 +72,14 @@ class Stopped(BaseException):
         self.exit_code = 128 + signal_number
 
 
+class Settled(BaseException):
+    """A sweep needs no training here, or none any more; no Exception, so that nothing takes it for a failure.
+
+    The message is the reason, for the run's tag."""
+
+
 def verdict(error: BaseException) -> tuple[int, str]:
-    """Return the exit code of what ends by this error, and the reason in a line."""
+    """Return the exit code of a process that ends with this error, and the reason in one line."""
     if isinstance(error, Stopped):
         return error.exit_code, f"{error}; {error.then}"
     if isinstance(error, PipelineError):
@@ -87,5 +95,5 @@ def verdict(error: BaseException) -> tuple[int, str]:
 
 
 def is_unexpected(error: BaseException) -> bool:
-    """Tell whether only a traceback says what went wrong."""
+    """Tell whether the error is a bug, so that its traceback is needed."""
     return not isinstance(error, (Stopped, PipelineError)) and verdict(error)[0] == UNEXPECTED

@@ -1,11 +1,10 @@
-"""One job of a sweep, in whatever process its launcher starts it. What came of it stands in a record in the sweep's folder."""
+"""One job of a sweep, in whatever process its launcher starts it: it leaves a record of its outcome in the sweep's folder."""
 
 import json
 import math
 import os
 import signal
 import socket
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -18,26 +17,26 @@ from hydra.core.hydra_config import HydraConfig
 
 from pipeline.config.atomic import replace
 from pipeline.config.errors import Stopped, is_unexpected, verdict
+from pipeline.config.parent import end_with, is_alive
 from pipeline.config.secrets import redact
 
 RECORDS = ".jobs"  # below a sweep's folder
 STOP = "stop"  # a file among the records: no further job begins
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-AGAIN = 5.0  # seconds after which a signal is another one
+AGAIN = 5.0  # seconds after which a signal counts as another one
 STOPPED: list[float] = []  # when this process was asked to
-LOOK = 0.5  # seconds between two looks whether the sweep's process lives
 
 Process = tuple[str, int]  # host, process id
 
 
 @dataclass
 class Record:
-    """code: the exit code that the job would have as a command; None while it works. result: what came of it."""
+    """The outcome of a job. code: the exit code that it would have as a command; None while it works."""
 
     number: int
     host: str
     pid: int
-    born: float  # when its process was, in seconds since 1970: a process id is given again
+    born: float  # start of its process, in seconds since 1970: process ids are reused
     code: int | None = None
     value: float | None = None
     result: str = ""
@@ -45,20 +44,19 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> "Record":
+        """Read the JSON that `write` has written."""
         return cls(**json.loads(path.read_text()))
 
     def write(self, folder: Path) -> None:
+        """Write the record as <number>.json, in one step."""
         replace(folder / f"{self.number}.json", json.dumps(asdict(self)))
 
-    @property
-    def process(self) -> Process:
-        return self.host, self.pid
-
     def has_died(self) -> bool:
-        """Tell whether its process has ended; of another machine's nothing is known."""
+        """Tell whether its process has ended; False for one of another machine, of which nothing is known."""
         return self.host == socket.gethostname() and not is_alive(self.pid, self.born)
 
     def is_at_work_here(self) -> bool:
+        """Tell whether the job works in a process of this machine."""
         return self.code is None and self.host == socket.gethostname() and not self.has_died()
 
 
@@ -68,16 +66,8 @@ def read_records(folder: Path) -> dict[int, Record]:
     return {record.number: record for record in records}
 
 
-def is_alive(pid: int, born: float | None = None) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and born in (None, process.create_time())
-    except psutil.NoSuchProcess:
-        return False
-
-
 def as_job(work: Callable[[], Any], cfg: Any, sweep: Process) -> Any:
-    """Do one job's work and record what came of it. Return what the work does, not a number where it fails, for Hydra's sweepers.
+    """Do one job's work and record its outcome. Return what the work returns; NaN where it fails, for Hydra's sweepers.
 
     sweep: the process that started it, which may be this one."""
     hydra = HydraConfig.get()
@@ -87,7 +77,7 @@ def as_job(work: Callable[[], Any], cfg: Any, sweep: Process) -> Any:
     own = psutil.Process()
     record = Record(int(hydra.job.num), socket.gethostname(), own.pid, own.create_time())
     record.write(folder)
-    is_apart = record.process != sweep
+    is_apart = (record.host, record.pid) != sweep
     if is_apart:
         _end_with(sweep)
     try:
@@ -110,21 +100,15 @@ def as_job(work: Callable[[], Any], cfg: Any, sweep: Process) -> Any:
 
 
 def _end_with(sweep: Process) -> None:
-    """Let this process, a launcher's own, end its job by a signal, and when the sweep's process on this machine is gone."""
+    """Let this process, one of a launcher, end its job on a signal, and when the sweep's process on this machine has ended."""
     for number in SIGNALS:
         signal.signal(number, _stop)
-    if sweep[0] == socket.gethostname() and not any(thread.name == RECORDS for thread in threading.enumerate()):
-        threading.Thread(target=_watch, args=(sweep[1],), name=RECORDS, daemon=True).start()
+    if sweep[0] == socket.gethostname():
+        end_with(sweep[1], lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _stop(signal_number: int, _: Any) -> None:
-    """Stop the job; a signal that the terminal and the sweep both send is one. Who repeats it later finds that one was swallowed."""
+    """Stop the job; a signal that the terminal and the sweep both send counts once, a later repetition counts again."""
     if not STOPPED or time.monotonic() - STOPPED[-1] > AGAIN:
         STOPPED.append(time.monotonic())
         raise Stopped(signal_number)
-
-
-def _watch(pid: int) -> None:
-    while is_alive(pid):
-        time.sleep(LOOK)
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,120 +1,114 @@
-"""Which of two edits of one key is the later one: that of conf/ itself, or what stands above it (docs/decisions/0001).
+"""Of two edits of one key the later wins: that of conf/ itself, or the one on top of it (docs/decisions/0001).
 
-conf.lock knows what both said when it was written. If only conf/ has changed since, its edit is the later one and what
-stands above goes. If what stands above is new or has changed, it stays, and a line names what it hides."""
+conf.lock knows what both said when it was written. If only conf/ has changed since, its edit is the later one and the
+override goes. If the override is new or has changed, it stays, and a line names the edit that it hides."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
-from pipeline.config.above import Own, above, group_of_choice, said
-from pipeline.config.composition import Tree, choices, get, has
-from pipeline.config.difference import LEADING, Beyond
-from pipeline.config.documents import LOCAL
-from pipeline.config.lock import Lock
-from pipeline.config.order import ABSENT, is_entry
-from pipeline.config.overrides import Overrides
+from pipeline.config.overrides import Overrides, Own, group_of_choice, value_of
+from pipeline.config.pending import LEADING, Pending
+from pipeline.config.tree import ABSENT, Tree, choices, get, has, is_entry
+from pipeline.config.yaml_nodes import LOCAL, OVERLAYS
 
 
-@dataclass(frozen=True)
 class Edits:
-    """lock: what was. overrides: what this working copy has now. applied: what an experiment left, recorded in the lock.
-    new: what was set since, by hand or, is_trial, for the experiment that begins. earlier: key -> what conf/ itself said under
-    what `applied` holds, where that is of an experiment before the one that the lock was written for."""
+    """The edits on top of conf/: overrides, what is pending in params.yaml, and what the lock knows of all.
 
-    lock: Lock
-    overrides: Overrides
-    applied: Beyond
-    new: Beyond
-    earlier: Mapping[str, Any] = field(default_factory=dict)
-    is_trial: bool = False
+    is_trial: `pending.by_hand` is what an experiment tries, which is about to begin."""
+
+    def __init__(self, pending: Pending, overrides: Overrides, is_trial: bool = False) -> None:
+        self.lock, self.applied, self.new = pending.lock, pending.applied, pending.by_hand
+        self.earlier = pending.earlier.get("beneath", {})
+        self.overrides = overrides
+        self.is_trial = is_trial
 
     def settle_choices(self, alone: Tree) -> list[str]:
         """Drop the choices that conf/ has changed later, with what was set for them; return a line for each, and for what is hidden."""
-        lines: list[str] = []
-        for group in dict.fromkeys([*self.overrides.choices, *self.applied.chosen, *self.new.chosen]):
-            key = f"{group}.name"
-            now = choices(alone).get(group)
-            was = self._chose(key, now)
-            option = self.overrides.choices.get(group)
-            if option and option != self.lock.above.get(key) and group in self.applied.chosen and group not in self.new.chosen:
-                lines.append(_set_later(group, self.applied.chosen[group], option))
-                self.applied.forget(group)
-            if not self.lock.values or was == now:
-                continue
-            if group in self.applied.chosen and group not in self.new.chosen:
-                lines.append(_not_lifted(group, self.applied.chosen[group], was, now))
-                self.applied.forget(group)
-            if option and option == self.lock.above.get(key):
-                lines.append(_dropped(group, option, was, now))
-                lines += [f"dropped from {LOCAL}: {name}, which was set for that {group}" for name in self.overrides.unchoose(group)]
-            elif option or group in self.new.chosen:
-                lines.append(_hides(group, self.new.chosen.get(group) or option, was, now))
-        return lines
+        groups = dict.fromkeys([*self.overrides.choices, *self.applied.chosen, *self.new.chosen]) if self.lock.values else ()
+        return [line for group in groups for line in self._settle_choice(group, choices(alone).get(group))]
 
     def settle_values(self, own: Own) -> list[str]:
         """The same for values, where conf/ had and has the same choice."""
-        lines = self._overridden_since() + self._set_for_another(own.under) if self.lock.values else []
-        for key in self._keys(own.under) if self.lock.values else ():
-            was, now = self._was(key), own.says(key)
-            if was == now or self._is_swapped(key, own.under):
-                continue
-            if key in self.applied.changed and key not in self.new.changed:
-                lines.append(_not_lifted(key, self.applied.changed.pop(key), was, now))
-            if not has(self.overrides.values, key):
-                value = self.new.changed.get(key)
-            elif (value := get(self.overrides.values, key)) == self.lock.above.get(key):
-                lines.append(_dropped(key, value, was, now))
-                self.overrides.remove(key)
-                continue
-            if key in self.new.changed or has(self.overrides.values, key):
-                lines.append(_hides(key, self.new.changed.get(key, value), was, now))
-        return lines
+        if not self.lock.values:
+            return []
+        lines = [*self._overridden_since(), *self._set_for_another(own.under)]
+        return lines + [line for key in self._keys(own.under) for line in self._settle_value(key, own)]
 
-    def _overridden_since(self) -> list[str]:
-        """Leave out what the last experiment set where the overrides were edited since; return a line for each."""
-        lines = []
+    def _settle_choice(self, group: str, now: str | None) -> Iterator[str]:
+        was = self._chose(f"{group}.name", now)
+        option = self.overrides.choices.get(group)
+        is_old = option == self.lock.above.get(f"{group}.name")
+        if self._is_applied(group) and option and not is_old:
+            yield _set_later(group, self.applied.chosen[group], option)
+            self.applied.forget(group)
+        if was == now:
+            return
+        if self._is_applied(group):
+            yield _not_lifted(group, self.applied.chosen[group], was, now)
+            self.applied.forget(group)
+        if option and is_old:
+            yield _dropped(group, option, was, now)
+            yield from (f"dropped from {LOCAL}: {name}, which was set for that {group}" for name in self.overrides.unchoose(group))
+        elif option or group in self.new.chosen:
+            yield _hides(group, self.new.chosen.get(group) or option, was, now)
+
+    def _is_applied(self, group: str) -> bool:
+        return group in self.applied.chosen and group not in self.new.chosen
+
+    def _settle_value(self, key: str, own: Own) -> Iterator[str]:
+        was, now = self._was(key), own.says(key)
+        if was == now or self._is_swapped(key, own.under):
+            return
+        if key in self.applied.changed and key not in self.new.changed:
+            yield _not_lifted(key, self.applied.changed.pop(key), was, now)
+        value = get(self.overrides.values, key) if has(self.overrides.values, key) else None
+        if has(self.overrides.values, key) and value == self.lock.above.get(key):
+            self.overrides.remove(key)
+            yield _dropped(key, value, was, now)
+        elif key in self.new.changed or has(self.overrides.values, key):
+            yield _hides(key, self.new.changed.get(key, value), was, now)
+
+    def _overridden_since(self) -> Iterator[str]:
+        """Discard what the last experiment set where the overrides were edited since; yield a line for each."""
         for key, value in list(self.applied.changed.items()):
             if key not in self.new.changed and has(self.overrides.values, key):
                 now = get(self.overrides.values, key)
                 if now not in (value, self._stood(key)):
-                    lines.append(_set_later(key, self.applied.changed.pop(key), now))
-        return lines
+                    yield _set_later(key, self.applied.changed.pop(key), now)
 
-    def _set_for_another(self, under: Tree) -> list[str]:
-        """Drop the layers and transforms of another network or augmentation than counts now; return a line for each."""
-        lines = []
+    def _set_for_another(self, under: Tree) -> Iterator[str]:
+        """Drop the layers and transforms of another network or augmentation than counts now; yield a line for each."""
         for key, value in self.lock.above.items():
             if is_entry(key) and has(self.overrides.values, key) and get(self.overrides.values, key) == value and self._is_left(key, under):
                 self.overrides.remove(key)
-                lines.append(f"dropped from {LOCAL}: {key}, which was set for another {key.partition('.')[0]}")
-        return lines
+                yield f"dropped from {LOCAL}: {key}, which was set for another {key.partition('.')[0]}"
 
     def _is_left(self, key: str, under: Tree) -> bool:
         """Tell whether a key's group has another option than the overrides were written for; what an experiment tries is none."""
         group = key.partition(".")[0]
-        leading = LEADING if self.is_trial else ("experiment",)
+        leading = LEADING if self.is_trial else OVERLAYS
         if not {group, *leading}.isdisjoint(self.new.chosen) or not self.lock.chosen.keys().isdisjoint(LEADING):
             return False
         return self.lock.above.get(f"{group}.name", self._was(f"{group}.name")) != choices(under).get(group)
 
     def _stood(self, key: str) -> Any:
-        """Return what the overrides said of a key when the lock was written, also within an entry that was recorded as a whole."""
+        """Return the override of a key when the lock was written, also within an entry that was recorded as a whole."""
         for name, value in self.lock.above.items():
             if f"{key}.".startswith(f"{name}."):
-                return value if name == key else said(value, key.removeprefix(f"{name}."))
+                return value if name == key else value_of(value, key.removeprefix(f"{name}."))
         return ABSENT
 
     def _keys(self, own: Tree) -> Iterator[str]:
         """Yield the keys of all values above conf/, as they were recorded, then what is new."""
         recorded = [key for key in self.lock.above if has(self.overrides.values, key)]
-        others = [*above(self.overrides, own), *self.applied.changed, *self.new.changed]
+        others = [*self.overrides.by_key(own), *self.applied.changed, *self.new.changed]
         keys = dict.fromkeys([*recorded, *(key for key in others if not any(key.startswith(f"{name}.") for name in recorded))])
         yield from (key for key in keys if not group_of_choice(key, own))
 
     def _was(self, key: str) -> Any:
-        """Return conf/'s own value of a key when the lock was written, or when what counts of an earlier experiment was."""
-        return next((told[key] for told in (self.earlier, self.lock.beneath) if key in told), said(self.lock.values, key))
+        """Return conf/'s own value of a key when the lock was written, or the lock of the earlier experiment that counts."""
+        return next((told[key] for told in (self.earlier, self.lock.beneath) if key in told), value_of(self.lock.values, key))
 
     def _chose(self, key: str, now: str | None) -> Any:
         """Return conf/'s own choice when the lock was written; `now` where the lock tells only what a recipe or a data set brought."""

@@ -1,7 +1,7 @@
 """What is said where a network would have to learn from one image at a time and can't."""
 
 from pipeline.config.errors import ConfigError
-from pipeline.config.rank import ranks_of
+from pipeline.config.ranks import ranks_of
 from pipeline.config.schema import Training
 
 

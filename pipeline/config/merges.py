@@ -1,7 +1,7 @@
-"""What a merge leaves of the generated files, and the command that leads out of it.
+"""Generated files after a git merge, and the command that resolves their conflicts.
 
-Either side's will do, as the next `dvc repro` brings it up to date; but params.yaml and conf.lock must be of one side: what
-differs between them passes for an edit by hand."""
+Either side's will do, as the next `dvc repro` updates them; but params.yaml and conf.lock must be of one side: a difference
+between them counts as an edit by hand."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ COMMITTED = ("HEAD^1", "HEAD^2")
 
 
 def bring_back(root: Path, *names: str) -> str | None:
-    """Return the command by which one commit's files come back, in any state of the index; None where no side has them whole."""
+    """Return the command that restores these files from one commit, in any state of the index; None where no side has them whole."""
     for commit in UNDER_WAY:
         texts = [_git(root, "show", f"{commit}:{name}") for name in names]
         if all(text and not has_markers(text) for text in texts):
@@ -27,11 +27,12 @@ def bring_back(root: Path, *names: str) -> str | None:
 
 
 def has_markers(text: str) -> bool:
+    """Tell whether a text holds git's conflict markers."""
     return any(line.startswith(MARKER) for line in text.splitlines())
 
 
 def refuse_conflicts(root: Path) -> None:
-    """Raise ConfigError where a generated file is in conflict, with the command that settles all of them."""
+    """Raise ConfigError where a generated file is in conflict, with the command that resolves all of them."""
     unmerged = _git(root, "diff", "--name-only", "--diff-filter=U", "--relative") or ""
     torn = [name for name in GENERATED if name in unmerged.splitlines() or _is_torn(root / name)]
     if torn:
@@ -40,7 +41,7 @@ def refuse_conflicts(root: Path) -> None:
 
 
 def way_out(root: Path, *names: str) -> str:
-    """Word what to do about generated files that a merge has torn."""
+    """Return what to do about generated files that are in conflict."""
     command = bring_back(root, *names) or f"rm {' '.join(names)}"
     return f"What is generated takes either side: settle conf/, type `{command}`, then `dvc repro`"
 
@@ -59,7 +60,7 @@ def refuse_mixture(root: Path) -> None:
 
 
 def is_shallow(root: Path) -> bool:
-    """Tell whether a clone lacks history; DVC can't bring results from its copy of one."""
+    """Tell whether a clone lacks history: DVC loses the results of what it runs in a copy of one."""
     return _git(root, "rev-parse", "--is-shallow-repository") == "true"
 
 
@@ -68,7 +69,7 @@ def _is_torn(path: Path) -> bool:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """Return what git says; None where it refuses, or there is none."""
+    """Return git's output; None where it fails, or is not installed."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True, errors="replace")
     except (OSError, subprocess.CalledProcessError):

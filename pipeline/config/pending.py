@@ -1,31 +1,46 @@
-"""What params.yaml holds that conf/ does not, and that the next configure stage lifts: an experiment's values, and edits by hand.
+"""What params.yaml holds that conf/ does not, for the next configure stage to lift: an experiment's values, and edits by hand.
 
-An experiment that DVC or a stage refused, or that was killed, leaves its values in params.yaml too: these are nobody's wish any more."""
+An experiment that was refused or killed leaves its values in params.yaml too: nobody wants these any more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipeline.config.composition import Tree, compose, read_yaml, resolved
-from pipeline.config.difference import Beyond, beyond, difference, swaps
-from pipeline.config.documents import LOCAL
+from pipeline.config.compose import compose, read_yaml, resolved
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import Lock
-from pipeline.config.order import ABSENT, UNCHECKED, is_entry, settled
 from pipeline.config.overrides import Overrides
-from pipeline.config.trained import has_trained
+from pipeline.config.params_lock import Changes, Lock
+from pipeline.config.tree import (
+    ABSENT,
+    NONE,
+    UNCHECKED,
+    Tree,
+    apply_directives,
+    choices,
+    difference,
+    is_entry,
+    is_interpolation,
+    leaves,
+    with_values,
+)
+from pipeline.config.yaml_nodes import LOCAL, OVERLAYS
+
+LEADING = (*OVERLAYS, "dataset")  # groups whose options bring choices and values of other groups, a data set of photos those that suit it
 
 
 @dataclass
 class Pending:
-    """params: the file without what is not kept. applied: of the last experiment. by_hand: set since. notes: what is not kept.
+    """params: the file without what is discarded. applied: of the last experiment. by_hand: edited since. notes: what is discarded.
 
-    earlier: what the lock says of the experiment before, where the last did not train and `applied` is of that one."""
+    accepted: the config that the last configure stage wrote.
+    earlier: `before` of the lock, where the last experiment did not train and `applied` is of the one before it."""
 
     params: Tree = field(default_factory=dict)
+    accepted: Tree = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
-    applied: Beyond = field(default_factory=Beyond)
-    by_hand: Beyond = field(default_factory=Beyond)
+    applied: Changes = field(default_factory=Changes)
+    by_hand: Changes = field(default_factory=Changes)
     notes: list[str] = field(default_factory=list)
     earlier: dict[str, Tree] = field(default_factory=dict)
 
@@ -34,26 +49,31 @@ class Pending:
         """Read params.yaml and conf.lock, which are both there."""
         raw, lock = read_yaml(root / "params.yaml"), Lock.read(root / "conf.lock")
         conf, orders = root / "conf", Overrides.read(root / LOCAL).orders
-        found = cls(lock=lock, applied=lock.beyond)
-        if lock.beyond and not has_trained(root, lock):
+        found = cls(lock=lock, applied=lock.experiment)
+        if lock.experiment and not lock.has_trained(root):
             found.earlier = lock.before
-            found.applied = Beyond(lock.before.get("chosen", {}), lock.before.get("changed", {}))
-            found.notes.append(f"not lifted: {lock.beyond} of the last experiment, whose training did not end")
-        composed = lock.composed()
+            found.applied = Changes(lock.before.get("chosen", {}), lock.before.get("changed", {}))
+            found.notes.append(f"not lifted: {lock.experiment} of the last experiment, whose training did not end")
+        found.accepted = lock.composed()
         if UNCHECKED in raw:
             found.notes += _of_a_refused_experiment(conf, raw, orders)
-            found.params = composed
+            found.params = found.accepted
             return found
-        found.params = settled(raw, orders)
-        if _is_composed(conf, found.params):
-            return found
+        found.params = apply_directives(raw, orders)
         swapped = swaps(found.params, lock.values)
-        found.notes += [note for group in swapped for note in _typed_beside(group, found.params, composed)]
-        found.by_hand = Beyond(swapped, difference(found.params, composed, skip=set(swapped)))
+        by_hand = Changes(swapped, difference(found.params, found.accepted, skip=set(swapped)))
+        if by_hand and not _is_composed(conf, found.params):
+            found.notes += [note for group in swapped for note in _typed_beside(group, found.params, found.accepted)]
+            found.by_hand = by_hand
         return found
 
+    @property
+    def all(self) -> Changes:
+        """Both the experiment's and those by hand, which count where both changed a key."""
+        return Changes(self.applied.chosen | self.by_hand.chosen, self.applied.changed | self.by_hand.changed)
+
     def forget_entries(self, groups: Iterable[str]) -> list[str]:
-        """Take out the layers and transforms that were set for another option of their group; return a line for each."""
+        """Remove the layers and transforms that were set for another option of their group; return a line for each."""
         lines = []
         for changed in [self.by_hand.changed] if self.earlier else [self.applied.changed, self.by_hand.changed]:
             for key in [key for key in changed if is_entry(key) and key.partition(".")[0] in groups]:
@@ -64,7 +84,7 @@ class Pending:
 def _of_a_refused_experiment(conf: Path, raw: Tree, orders: Tree) -> list[str]:
     """Return a line for what is not lifted; an option that it chose may be gone by now."""
     try:
-        refused = str(beyond(conf, settled(raw, orders), orders)[0])
+        refused = str(changes_from(conf, apply_directives(raw, orders), orders)[0])
     except ConfigError:
         refused = "the values"
     return [f"not lifted: {refused} of an experiment that was refused before it began"] if refused else []
@@ -74,7 +94,7 @@ def _is_composed(conf: Path, params: Tree) -> bool:
     """Tell whether params.yaml is what conf/ composes to now: a configure that was killed had written it, but not conf.lock yet."""
     try:
         return not difference(params, resolved(compose(conf)), skip=set())
-    except ConfigError:  # told by who composes conf/ for its values
+    except ConfigError:  # configure reports it when it composes conf/ for its values
         return False
 
 
@@ -91,6 +111,34 @@ def unlifted(root: Path) -> list[str]:
     """Return what params.yaml has beyond conf/ that no configure stage has lifted yet, as key=value."""
     if not (root / "params.yaml").exists() or not (root / "conf.lock").exists():
         return []
-    found = Pending.read(root)
-    chosen, changed = found.applied.chosen | found.by_hand.chosen, found.applied.changed | found.by_hand.changed
-    return [f"{key}={value}" for key, value in (chosen | changed).items()]
+    return Pending.read(root).all.words
+
+
+def changes_from(conf: Path, params: Tree, earlier: Mapping[str, Any] = NONE) -> tuple[Changes, Tree]:
+    """Return the fewest choices and values that lead from conf/ to params, and conf/ under these choices.
+
+    Groups whose options choose in other groups come first: what follows from them is not recorded.
+    earlier: as for `apply_directives`."""
+    chosen: dict[str, str] = {}
+    values = compose(conf, earlier=earlier)
+    wanted = choices(params)
+    for group in [*LEADING, *(group for group in wanted if group not in LEADING)]:
+        if group in wanted and choices(values).get(group) != wanted[group]:
+            chosen[group] = wanted[group]
+            values = compose(conf, [f"{group}={option}" for group, option in chosen.items()], earlier)
+    return Changes(chosen, _changed_values(params, values)), values
+
+
+def _changed_values(params: Tree, values: Tree) -> Tree:
+    """Return dotted key -> value that params has beyond `values`, less what follows through an interpolation."""
+    following = {key for key, value in leaves(values) if is_interpolation(value)}
+    changes = difference(params, resolved(values), skip=following)
+    followed = resolved(with_values(values, changes))
+    return changes | difference(params, followed, skip=set(changes))
+
+
+def swaps(params: Tree, values: Tree) -> dict[str, str]:
+    """Return group -> option for choices that differ from those of values, written `model: {name: lenet}` or `model: lenet`."""
+    new = {group: node for group, node in params.items() if isinstance(node, str) and group in choices(values)}
+    new |= choices(params)
+    return {group: new[group] for group in new if choices(values).get(group, new[group]) != new[group]}

@@ -1,8 +1,9 @@
-"""What looks like a secret: never in params.yaml, MLflow, a log or an error text. Secrets come by the environment."""
+"""What looks like a secret never reaches params.yaml, MLflow, a log or an error text. Secrets come by the environment."""
 
 import os
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 TRACKING = "MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 
@@ -34,13 +35,14 @@ SHAPES = {
     "a login in a header": r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{12,4000}",
 }
 PATTERNS = {what: re.compile(shape) for what, shape in SHAPES.items()}
+LOGIN = re.compile(rf"{SHAPES['a user and a password in a URL']}|(?<=://)[^\s/?#@]*@")
 NAMED = re.compile(rf"(?i)^{NAME}$")
 VALUE = r"'[^'\n]{0,2000}'|\"[^\"\n]{0,2000}\"|[^\s,;})\]]{1,2000}"
 ASSIGNED = re.compile(rf"(?i)(?<![\w.-])({NAME})(['\"]?[ \t]*[=:][ \t]*)(?!null\b|none\b)({VALUE})")
 
 
 def looks_secret(key: str, value: Any) -> str | None:
-    """Return what a value looks like where that is a secret, never the value itself; key: its dotted key."""
+    """Return the kind of secret that a value looks like, None for any other; never the value itself. key: its dotted key."""
     if not isinstance(value, str):
         return None
     if value and NAMED.match(key.rpartition(".")[2]):
@@ -49,11 +51,12 @@ def looks_secret(key: str, value: Any) -> str | None:
 
 
 def refusal(key: str, what: str) -> str:
-    """Word the refusal of a value that looks like a secret, with the way in which it is given instead."""
+    """Return the message for a value that looks like a secret, with the way to give it instead."""
     return f"{key} holds what looks like {what}, which would end up in git and in MLflow; {way_out(key)}"
 
 
 def way_out(key: str) -> str:
+    """Return how a secret is given that would have been the value of `key`."""
     if key.startswith("tracking"):
         return f"give it by the environment: {TRACKING}"
     if key.startswith("dataset"):
@@ -64,7 +67,7 @@ def way_out(key: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return a text, somebody else's error say, without what looks like a secret and without the environment's own."""
+    """Return a text, a library's error say, without what looks like a secret and without those of the environment."""
     for value in _of_environment():
         text = text.replace(value, HIDDEN)
     for what, pattern in PATTERNS.items():
@@ -74,3 +77,23 @@ def redact(text: str) -> str:
 
 def _of_environment() -> list[str]:
     return sorted((value for name, value in os.environ.items() if NAMED.match(name) and len(value) >= 6), key=len, reverse=True)
+
+
+def login_of(url: str) -> str:
+    """Return the user and password of a URL, without the @ that ends them."""
+    found = LOGIN.search(url)
+    return found[0][:-1] if found else ""
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL as it may be shown: without user, password and query, which can hold a token."""
+    shown = LOGIN.sub("", url, count=1)  # first: to a URL's grammar a password with / # ? [ is none
+    parts = urlsplit(shown)
+    if not parts.netloc:  # a file's, in which slashes count
+        return shown.partition("?")[0]
+    return parts._replace(query="").geturl()
+
+
+def redacted(text: str, url: str) -> str:
+    """Return a text, a library's error say, without the user and password that stand in the URL."""
+    return text.replace(f"{login}@", "") if (login := login_of(url)) else text

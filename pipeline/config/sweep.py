@@ -1,230 +1,175 @@
-"""A sweep of live runs, whatever launcher starts its jobs: each failure is told when it happens, the end is a table and one exit code.
+"""A sweep of live runs: all its points are checked before the first starts, whatever launcher starts its jobs.
 
-Jobs may work in other processes, so what came of them stands in records (job.py) in the sweep's folder."""
+Hydra has no hook before it writes anything, nor before a sweep's jobs start, and what its own callbacks raise becomes a warning.
+So two of its names are replaced meanwhile; requirements.lock pins it."""
 
-import math
-import os
-import shutil
-import signal
-import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hydra._internal.hydra as hydras
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, filter_overrides
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from pipeline.config.counted import counted
-from pipeline.config.errors import UNEXPECTED, PipelineError, Stopped
-from pipeline.config.hydra_hooks import looking
-from pipeline.config.job import AGAIN, RECORDS, SIGNALS, STOP, Record, read_records
-from pipeline.config.live import warn_of_unlifted
-from pipeline.config.points import Point, Points, points_of, refuse_hydras_folder, values_of
-from pipeline.config.secrets import redact
+from pipeline.config.compose import in_one_line, parse, plain
+from pipeline.config.errors import ConfigError, Stopped
+from pipeline.config.job import RECORDS
+from pipeline.config.jobs import Jobs, Point, values_of
+from pipeline.config.live import ordered, refuse_folder, warn_of_unlifted
+from pipeline.config.locate import Origin, located
+from pipeline.config.params_lock import accepted
+from pipeline.config.ranks import ranks_of
+from pipeline.config.tree import Tree
+from pipeline.config.validate import check
 
-LOOK = 0.2  # seconds between two looks at the records
-LAST = 40.0  # seconds in which jobs that are asked to end do so: a training's run waits 30 to be told as KILLED
-LATE = 60.0  # seconds in which a job's process starts
-WITHOUT_A_WORD = "its process has ended without a word, as a killed one does; a machine whose memory is full kills, too"
-
-
-class JobsFailed(PipelineError):
-    """Some jobs of a sweep have failed; the exit code is that of all where they failed alike."""
-
-    def __init__(self, failed: int, jobs: int, codes: set[int]) -> None:
-        super().__init__(f"{failed} of {counted(jobs, 'job')} failed; the table says which and why")
-        self.exit_code = codes.pop() if len(codes) == 1 else UNEXPECTED
+Look = Callable[[DictConfig], None]
+Wrap = Callable[[Launcher, Any, DictConfig], Launcher]
 
 
 @contextmanager
 def sweeping(root: Path, stage: str) -> Iterator[None]:
-    """Surround Hydra: look where it would write, and at the points of a sweep, before it begins; tell what came of the jobs."""
+    """Surround Hydra: check where it would write, and the points of a sweep, before it begins; print the outcomes of the jobs.
+
+    Raises ConfigError before anything is written, JobsFailed at the end."""
     points = Points(root)
     jobs = Jobs(stage, points.checked)
 
     def look(config: DictConfig) -> None:
         if config.hydra.mode is RunMode.RUN:
-            refuse_hydras_folder(root, config, "hydra.run.dir")
-            refuse_hydras_folder(root, config, "hydra.run.dir", "hydra.output_subdir")
+            _refuse_hydras_folder(root, config, "hydra.run.dir")
+            _refuse_hydras_folder(root, config, "hydra.run.dir", "hydra.output_subdir")
             return
-        refuse_hydras_folder(root, config, "hydra.sweep.dir")
-        refuse_hydras_folder(root, config, "hydra.launcher.submitit_folder")
+        _refuse_hydras_folder(root, config, "hydra.sweep.dir")
+        _refuse_hydras_folder(root, config, "hydra.launcher.submitit_folder")
         loader = GlobalHydra.instance().config_loader()
-        points.check(loader, config, points_of(loader, config) or [], 0)
+        points.check(loader, config, _points_of(loader, config) or [], 0)
         warn_of_unlifted(root)
 
-    with looking(look, lambda launcher, loader, config: Watched(launcher, loader, config, points, jobs)):
+    with _hooked(look, lambda launcher, loader, config: Watched(launcher, loader, config, points, jobs)):
         try:
             yield
         except Stopped as stopped:
             if jobs.folder:
-                stopped.then = "what the table calls done is done; the same command does all again, a training goes on after its checkpoint"
+                stopped.then = "what the table calls done is done; the same command does all again, a training resumes from its checkpoint"
             raise
         finally:
-            jobs.tell_all()
+            jobs.print_table()
     jobs.refuse_failures()
 
 
 class Watched(Launcher):
-    """A launcher of Hydra's or a plugin's, whose jobs are checked before they start and looked after until their end."""
+    """A launcher of Hydra's or a plugin's, whose jobs are checked before they start and supervised until they end."""
 
-    def __init__(self, launcher: Launcher, loader: Any, config: DictConfig, points: Points, jobs: "Jobs") -> None:
+    def __init__(self, launcher: Launcher, loader: Any, config: DictConfig, points: "Points", jobs: Jobs) -> None:
         self.launcher, self.loader, self.config, self.points, self.jobs = launcher, loader, config, points, jobs
 
     def setup(self, **_: Any) -> None:
         """Do nothing: the launcher within has been set up."""
 
     def launch(self, job_overrides: Sequence[Point], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Check all jobs, then start them by the launcher within."""
         self.points.check(self.loader, self.config, job_overrides, initial_job_idx)
         self.jobs.begin(Path.cwd() / self.config.hydra.sweep.dir / RECORDS)
         return self.jobs.launch(self.launcher, job_overrides, initial_job_idx)
 
 
-class Jobs:
-    """points: number -> overrides, of all jobs. folder: of their records; None: none has been started."""
+class Points:
+    """checked: number -> overrides of the points that can work, in their order."""
 
-    def __init__(self, stage: str, points: dict[int, Point]) -> None:
-        self.stage, self.points = stage, points
-        self.folder: Path | None = None
-        self.told: set[int] = set()
-        self.has_stopped = False
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.checked: dict[int, Point] = {}
+        self.folders: dict[Path, int] = {}
+        self.accepted: Tree | None = None  # the config of the last point: parts that are the same are not built again
 
-    def begin(self, folder: Path) -> None:
-        """Make a place for the records, without those of an earlier sweep in the same folder."""
-        if self.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            self.folder = folder
-
-    def launch(self, launcher: Launcher, points: Sequence[Point], first: int) -> list[JobReturn]:
-        """Start the jobs and wait for their end, also where the launcher gives up for one's sake; return what each gives."""
-        returns: dict[int, JobReturn] = {}
-        start = 0
-        with self._telling_failures(), self._ending_all():
-            while start < len(points):
+    def check(self, loader: Any, config: DictConfig, points: Sequence[Point], first: int) -> None:
+        """Raise ConfigError for the first point that can't work, with its number and its values."""
+        for number, overrides in enumerate(points, first):
+            if number not in self.checked:
                 try:
-                    returns |= enumerate(launcher.launch(points[start:], initial_job_idx=first + start), first + start)
-                    break
-                except BrokenExecutor:  # a process of joblib's has died, and joblib has ended those beside it; the rest goes on
-                    self._tell_failures()
-                    start = max([number - first for number in self._records() if number >= first + start], default=len(points)) + 1
-                except Exception as error:
-                    if not type(error).__module__.startswith("submitit"):
-                        raise
-                    self._wait_for(range(first, first + len(points)))
-                    break
-        return [returns.get(number) or self._return_of(number, point) for number, point in enumerate(points, first)]
+                    self._check(loader, config, number, overrides)
+                except ConfigError as error:
+                    raise ConfigError(f"point {number} of the sweep ({values_of(overrides)}): {error}") from error
+                self.checked[number] = overrides
 
-    def _return_of(self, number: int, point: Point) -> JobReturn:
-        record = self._records().get(number)
-        value = math.nan if record is None or record.value is None else record.value
-        return JobReturn(overrides=list(point), status=JobStatus.COMPLETED, _return_value=value)
+    def _check(self, loader: Any, config: DictConfig, number: int, overrides: Point) -> None:
+        origin = Origin(self.root, filter_overrides(overrides))
+        with located(origin):
+            job = _composed(loader, config, number, overrides)
+            self._check_folder(job, number)
+            with open_dict(job):
+                del job["hydra"]
+            origin.tree = tree = ordered(plain(job), self.root)
+            self.accepted = check(tree, self.accepted or accepted(self.root))
+            is_parallel = not config.hydra.launcher._target_.endswith(".BasicLauncher")
+            if is_parallel and ranks_of(parse(self.accepted or {}).training) > 1:
+                raise ConfigError("a training on several devices works in a sweep without hydra/launcher alone", "training.devices")
 
-    def _wait_for(self, numbers: range) -> None:
-        """Wait for jobs that go on by themselves; for one that has not begun, as long as a process takes to start."""
-        late = time.monotonic() + LATE
-        while True:
-            records = self._records()
-            if not self._at_work() and (time.monotonic() > late or records.keys() >= set(numbers)):
-                return
-            time.sleep(LOOK)
-
-    @contextmanager
-    def _telling_failures(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(LOOK):
-                self._tell_failures()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
-            self._tell_failures()
-
-    def _tell_failures(self) -> None:
-        """Print a line for each job that has failed since the last time."""
-        for number, record in self._records().items():
-            if record.code is None and record.has_died() and (record := self._records()[number]).code is None:  # else it has just ended
-                record.code, record.result = UNEXPECTED, WITHOUT_A_WORD
-                record.write(self.folder or Path())
-            if record.code and number not in self.told and not self.has_stopped:
-                self.told.add(number)
-                line = f"{self.stage} failed: job {number} ({values_of(self.points[number])}): {redact(record.result)}"
-                print(f"{record.traceback}{line}", file=sys.stderr, flush=True)
-
-    @contextmanager
-    def _ending_all(self) -> Iterator[None]:
-        """Pass a signal on to the jobs in other processes and wait for their end; a second one ends this process at once."""
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-
-        def stop(signal_number: int, _: Any) -> None:
-            restore()
-            self._end_jobs()
-            raise Stopped(signal_number)
-
-        def restore() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        for number in SIGNALS:
-            signal.signal(number, stop)
-        try:
-            yield
-        finally:
-            restore()
-
-    def _end_jobs(self) -> None:
-        self.has_stopped = True
-        ((self.folder or Path()) / STOP).touch()
-        apart = {record.number for record in self._at_work() if record.pid != os.getpid()}
-        end, again = time.monotonic() + LAST, 0.0
-        while time.monotonic() < end and (left := [job for job in self._at_work() if job.number in apart]):
-            if time.monotonic() > again:
-                again = time.monotonic() + AGAIN + 1
-                for record in left:
-                    os.kill(record.pid, signal.SIGTERM)
-            time.sleep(LOOK)
-
-    def _at_work(self) -> list[Record]:
-        return [record for record in self._records().values() if record.is_at_work_here()]
-
-    def _records(self) -> dict[int, Record]:
-        return read_records(self.folder) if self.folder else {}
-
-    def tell_all(self) -> None:
-        """Print the table of all jobs, where any has been started."""
-        if self.folder is None:
-            return
-        records = self._records()
-        rows = [("job", "values", "result")]
-        rows += [(str(number), values_of(point), _said(records.get(number))) for number, point in self.points.items()]
-        wide = max(len(values) for _, values, _ in rows)
-        for number, values, result in rows:
-            print(f"{number:>4}  {values:<{wide}}  {result}")
-
-    def refuse_failures(self) -> None:
-        """Raise JobsFailed where not every job has done its work."""
-        records = self._records()
-        codes = [records[number].code if number in records else None for number in self.points] if self.folder else []
-        if failed := [UNEXPECTED if code is None else code for code in codes if code != 0]:
-            raise JobsFailed(len(failed), len(codes), set(failed))
+    def _check_folder(self, job: DictConfig, number: int) -> None:
+        folder = _refuse_hydras_folder(self.root, job, "hydra.sweep.dir", "hydra.sweep.subdir")
+        _refuse_hydras_folder(self.root, job, "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
+        if (other := self.folders.setdefault(folder, number)) != number:
+            raise ConfigError(f"it would write to the folder of point {other}, {folder}; leave hydra.sweep.subdir out")
 
 
-def _said(record: Record | None) -> str:
-    if record is None:
-        return "not started"
-    if record.code is None:
-        return "was still at work"
-    return f"failed: {redact(record.result)}" if record.code else record.result
+def _composed(loader: Any, config: DictConfig, number: int, overrides: Point) -> DictConfig:
+    try:
+        job: DictConfig = loader.load_sweep_config(config, list(overrides))
+    except Exception as error:  # Hydra's, OmegaConf's and YAML's share no base
+        raise ConfigError(in_one_line(error)) from error
+    with open_dict(job):
+        job.hydra.job.id, job.hydra.job.num = str(number), number
+    return job
+
+
+def _points_of(loader: Any, config: DictConfig) -> list[Point] | None:
+    """Return the points of Hydra's own sweeper in their order; None for another one, which chooses its points as it goes."""
+    if not config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        return None
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*params, *config.hydra.overrides.task])
+    return list(BasicSweeper.split_arguments(parsed, None)[0])
+
+
+def _refuse_hydras_folder(root: Path, config: DictConfig, *keys: str) -> Path:
+    """Return the folder that these keys of Hydra's make up. Raises ConfigError where a live run must not write to it.
+
+    A key that is null, or that this launcher does not have, adds nothing; where it is the last, nothing is checked."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)  # to which ${hydra:…} refers
+    try:
+        parts = [OmegaConf.select(config, key) for key in keys]
+    finally:
+        HydraConfig.instance().cfg = before
+    folder = Path.cwd().joinpath(*(str(part) for part in parts if part is not None))
+    if parts[-1] is not None:
+        with located(Origin(root, list(config.hydra.overrides.hydra))):
+            refuse_folder(keys[-1], folder, root)
+    return folder
+
+
+@contextmanager
+def _hooked(look: Look, wrap: Wrap) -> Iterator[None]:
+    """Call `look` with the whole config, Hydra's part included, before a run or a sweep; put `wrap` around a sweep's launcher."""
+    callbacks, instantiate = hydras.Callbacks, Plugins.instantiate_launcher
+
+    def looked(config: DictConfig) -> Any:
+        look(config)
+        return callbacks(config)
+
+    def instantiated(plugins: Plugins, hydra_context: Any, task_function: Any, config: DictConfig) -> Launcher:
+        return wrap(instantiate(plugins, hydra_context, task_function, config), hydra_context.config_loader, config)
+
+    hydras.Callbacks, Plugins.instantiate_launcher = looked, instantiated  # type: ignore[misc, assignment, method-assign]
+    try:
+        yield
+    finally:
+        hydras.Callbacks, Plugins.instantiate_launcher = callbacks, instantiate  # type: ignore[misc, method-assign]

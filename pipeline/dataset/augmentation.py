@@ -1,12 +1,12 @@
-"""conf/augmentation → albumentations, its chance a pure function of (seed, epoch, sample).
+"""Augment batches by the albumentations transforms in conf/augmentation, their randomness a function of (seed, epoch, sample).
 
-albumentations 2.0.8 draws the same numbers in every worker and every epoch, so nothing is left to its own state."""
+albumentations 2.0.8 draws the same numbers in every worker and epoch, so its own random state is replaced."""
 
 import os
 import random
 from typing import Any
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for news, 10 s where none answers
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import looks for updates online, 10 s without a network
 
 import albumentations as A
 import numpy as np
@@ -16,35 +16,37 @@ from pipeline.config.build import build
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Augmentation
 
-OF_ALL_EPOCHS = 2**64 - 1  # stands for the epoch where a draw is of the sample alone
+OF_ALL_EPOCHS = 2**64 - 1  # in place of an epoch, for draws that depend on the sample alone
 
 
 class Chance(random.Random):
-    """Numbers for one sample in one epoch; `numpy` draws from the same stream, so that no two draws share bits.
+    """Counter-based random numbers of one sample in one epoch; `numpy` is a generator on the same stream.
 
-    Philox (Salmon et al. 2011) is a keyed function of a counter: each (seed, epoch) is a key, each sample a stretch of 2^64
-    blocks, and to go to a sample costs what setting a few numbers does."""
+    Philox (Salmon et al., SC 2011) is a keyed function of a counter: the key is (seed, epoch), each sample has 2^64 blocks of the
+    counter, and seeking to a sample only sets a few integers."""
 
     def __init__(self, seed: int) -> None:
         philox = np.random.Philox()
         self._counter, self._key = [0, 0, 0, 0], [seed, 0]
         state = {"counter": self._counter, "key": self._key}
-        self._begun: Any = philox.state | {"state": state, "buffer": [0, 0, 0, 0]}  # lists: numpy takes arrays in 0.6 µs more
+        self._begun: Any = philox.state | {"state": state, "buffer": [0, 0, 0, 0]}  # lists: arrays cost 0.6 µs more
         self._philox, self._raw = philox, philox.random_raw
         self.numpy = np.random.Generator(philox)
         super().__init__()
 
     def begin(self, epoch: int, sample: int) -> None:
-        """Go to the first number of (seed, epoch, sample), whatever was drawn before."""
+        """Seek to the first number of (seed, epoch, sample)."""
         self._counter[1] = sample
         self._key[1] = epoch
         self._philox.state = self._begun
-        self.gauss_next = None  # Random draws normal values by twos and keeps the second
+        self.gauss_next = None  # Random draws normal values in pairs and keeps the second
 
     def random(self) -> float:
+        """Return the next number in [0, 1), of 53 random bits."""
         return (self._raw() >> 11) * 2**-53
 
     def getrandbits(self, k: int, /) -> int:
+        """Return the next k random bits."""
         bits = 0
         for _ in range(0, k, 64):
             bits = bits << 64 | self._raw()
@@ -52,7 +54,7 @@ class Chance(random.Random):
 
 
 class Augment:
-    """Changes a batch of uint8 images; with a side, to random squares of it."""
+    """Augments batches of uint8 images. side: pixels of a random crop before the transforms; None: whole images."""
 
     def __init__(self, config: Augmentation, seed: int, side: int | None = None) -> None:
         chosen = {name: node for name, node in config.transforms.items() if node is not None}
@@ -67,12 +69,12 @@ class Augment:
             transform.set_random_state(self.chance.numpy, self.chance)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Augment, self._made_of  # the transforms of a copied object would draw from a stream of their own
+        return Augment, self._made_of  # transforms of a copy would draw from another stream
 
     def __call__(self, images: NDArray[np.uint8], epoch: int, samples: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return (B, H, W, C) as this epoch sees these samples, however often and by whomever it is asked.
+        """Return (B, H, W, C) images augmented for this epoch, the same in every call and process. samples: (B,) indices.
 
-        Works in place where no side is given. Raises ConfigError for transforms that change the size."""
+        In place, unless a side is given. Raises ConfigError for transforms that change the size."""
         if self.alternating_flip:
             mirrored = [self._is_mirrored(epoch, int(sample)) for sample in samples]
             images[mirrored] = images[mirrored, :, ::-1]
@@ -91,9 +93,9 @@ class Augment:
         return found
 
     def _is_mirrored(self, epoch: int, sample: int) -> bool:
-        """Tell whether an image is mirrored that is so in every second epoch, one half of them from the first on.
+        """Return whether a sample is mirrored in this epoch: every second one, so that two epochs show both sides of each.
 
-        Two epochs then show both sides of each (Jordan 2024, arXiv:2404.00498, section 3)."""
+        Alternating flip (Jordan, arXiv:2404.00498, section 3)."""
         self.chance.begin(OF_ALL_EPOCHS, sample)
         return bool((self.chance.getrandbits(1) + epoch) % 2)
 
@@ -101,7 +103,7 @@ class Augment:
 def _resized(wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> ConfigError:
     key = "augmentation.transforms"
     return ConfigError(
-        f"{key} must leave images as large as they are, {wanted.shape}; they made {found.shape}. After a Pad comes a RandomCrop whose "
-        f"height and width are training.input or, where that is null, resize.size",
+        f"{key} must keep the size of images, {wanted.shape}, but made {found.shape}. Follow a Pad by a RandomCrop whose "
+        f"height and width are training.input or, if that is null, resize.size",
         key,
     )

@@ -1,7 +1,7 @@
-"""Sources → data/raw: verified original files. Knows nothing of pixels.
+"""Fetch the original files into data/raw, verified by checksum.
 
-A file is on disk under its own name only when its checksum is right; downloads and what archives hold are kept by checksum
-under the project's root, so a second fetch, a queued experiment or a changed mirror downloads and unpacks nothing again."""
+Downloads and unpacked archives are kept by checksum under the project's root, so a second fetch, a queued experiment or a changed
+mirror downloads and unpacks nothing again."""
 
 import os
 import shutil
@@ -11,13 +11,11 @@ from filelock import FileLock
 
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config, Fetch, SourceFile
-from pipeline.dataset.files import is_hidden, sha256, visible_files
-from pipeline.dataset.reading import can_be_read
-from pipeline.dataset.source.download import download, part_of, size_of
-from pipeline.dataset.source.space import gigabytes, require_space
-from pipeline.dataset.source.unpack import folder_of, intact, unpack
+from pipeline.dataset.download import download, part_of, size_so_far
+from pipeline.dataset.files import gigabytes, is_hidden, is_readable, require_space, sha256, visible_files
+from pipeline.dataset.unpack import folder_of, intact, unpack
 
-# What a person puts into a folder, by the reader that takes it.
+# What users put into sources.folder, by reader.
 WANTED = {
     "folder": "one sub-folder of images per class",
     "csv": "the images and a table of them, labels.csv,",
@@ -26,20 +24,20 @@ WANTED = {
 
 
 def fetch(cfg: Config, raw: Path, downloads: Path, root: Path) -> int:
-    """Put the data set's original files into `raw`, and nothing else; return their number.
+    """Put the data set's original files into `raw`; return their number.
 
-    downloads: where files are kept by checksum. root: what `sources.folder` and paths among the mirrors are relative to.
-    Raises DataError for a folder that is missing or empty and for an archive that can't be unpacked, NetworkError when no
-    mirror gives the right bytes, OSError (no space left) before a download that has no room."""
+    downloads: where files are kept by checksum. root: what `sources.folder` and relative paths of mirrors are relative to.
+    Raises DataError for a folder that is missing or empty and for an archive that can't be unpacked, NetworkError if no mirror has the
+    right bytes, OSError (ENOSPC) before a download that does not fit on the disk."""
     sources = cfg.dataset.sources
     if sources.folder:
         return link_folder(root / sources.folder, raw, sources.folder, cfg.dataset.reader)
     for file in sources.files.values():
         _require_inside(file.name)
-    require_room(list(sources.files.values()), downloads)
+    _require_room(list(sources.files.values()), downloads)
     sources_of: dict[Path, str] = {}
     for file in sources.files.values():
-        for name, path in originals(file, sources.mirrors, downloads, cfg.fetch, root).items():
+        for name, path in _originals(file, sources.mirrors, downloads, cfg.fetch, root).items():
             target = raw / name
             if target in sources_of:
                 raise DataError(
@@ -47,13 +45,13 @@ def fetch(cfg: Config, raw: Path, downloads: Path, root: Path) -> int:
                     f"name: other/{Path(file.name).name}, with its own url"
                 )
             sources_of[target] = file.name
-            link(path, target)
+            _link(path, target)
     return len(sources_of)
 
 
-def originals(file: SourceFile, mirrors: list[str], downloads: Path, how: Fetch, root: Path) -> dict[str, Path]:
-    """Return what one source file puts into data/raw: name there → verified file below `downloads`, got now if need be."""
-    kept = place_of(file, downloads)
+def _originals(file: SourceFile, mirrors: list[str], downloads: Path, how: Fetch, root: Path) -> dict[str, Path]:
+    """Return name in data/raw → verified file below `downloads`, fetched if missing, for one source file."""
+    kept = _kept_at(file, downloads)
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.parent / ".lock"):
         if file.unpack and (files := intact(folder_of(kept))):
@@ -68,16 +66,17 @@ def _beside(file: SourceFile, files: dict[str, Path]) -> dict[str, Path]:
     return {str(Path(file.name).parent / name): path for name, path in files.items()}
 
 
-def place_of(file: SourceFile, downloads: Path) -> Path:
+def _kept_at(file: SourceFile, downloads: Path) -> Path:
+    """Return where a source file is kept, by its checksum."""
     return downloads / file.sha256[:16] / file.name
 
 
-def require_room(files: list[SourceFile], downloads: Path) -> None:
-    """Say how much disk the files that are not there yet will take, as far as it is known; raises OSError when that is too much."""
-    places = {place_of(file, downloads): file for file in files if file.bytes}
+def _require_room(files: list[SourceFile], downloads: Path) -> None:
+    """Print how much disk space the missing files need, as far as known. Raises OSError if there is too little."""
+    places = {_kept_at(file, downloads): file for file in files if file.bytes}
     missing = {place: file for place, file in places.items() if not place.exists() and not folder_of(place).exists()}
-    load = sum((file.bytes or 0) - size_of(part_of(place)) for place, file in missing.items())
-    # What is in an archive shows when it is there; pictures are packed already, so it will be as much again or more.
+    load = sum((file.bytes or 0) - size_so_far(part_of(place)) for place, file in missing.items())
+    # The contents of an archive are not known yet: images hardly compress, so they need its size again or more.
     room = load + sum(file.bytes or 0 for file in missing.values() if file.unpack)
     if missing:
         free = require_space(downloads, room, ", ".join(file.name for file in missing.values()))
@@ -85,7 +84,7 @@ def require_room(files: list[SourceFile], downloads: Path) -> None:
 
 
 def link_folder(folder: Path, raw: Path, shown: str, reader: str) -> int:
-    """Link every file below folder into raw, hidden ones excepted."""
+    """Link all files below a folder into raw, except hidden ones; return their number. Raises DataError if there are none."""
     wanted = WANTED.get(reader, "the data set's files")
     if not folder.is_dir():
         raise DataError(f"{shown} does not exist; make it and put {wanted} into it")
@@ -94,7 +93,7 @@ def link_folder(folder: Path, raw: Path, shown: str, reader: str) -> int:
         raise DataError(f"{shown} holds no files; put {wanted} into it, or choose another dataset")
     _require_filled(folder, {parent for path in paths for parent in path.parents}, shown, reader)
     for path in paths:
-        link(path, raw / path.relative_to(folder))
+        _link(path, raw / path.relative_to(folder))
     return len(paths)
 
 
@@ -110,14 +109,14 @@ def _require_filled(folder: Path, filled: set[Path], shown: str, reader: str) ->
                 raise DataError(f"{shown}/{name} is empty, and a class needs images; fill the folder or remove it")
 
 
-def link(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system can't; what can't be read is linked to, and refused when it is looked at."""
+def _link(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it across file systems; symlink an unreadable one, to be refused when it is decoded."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(source.resolve(), target)
-    except (OSError, RuntimeError):  # a link that leads to itself
-        if can_be_read(source):
+    except (OSError, RuntimeError):  # a circular link
+        if is_readable(source):
             shutil.copy2(source, target)
         else:
             target.symlink_to(source.absolute())

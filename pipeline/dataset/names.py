@@ -1,44 +1,45 @@
-"""Names as people give them to classes and files: how they are shown where a line is a line."""
+"""Names of classes and files in messages: on one line, escaped and shortened."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-MOST = 5  # names that a message lists
-LONGEST = 80  # characters of a name that a message shows
+MOST = 5  # names listed in a message
+LONGEST = 80  # characters of a name in a message
 
-# What is no character to see but breaks or turns the line: Unicode's controls, surrogates (bytes that are no UTF-8) and separators
-# of lines, and the marks that reverse what follows, by which one name can look like another (Unicode Standard Annex 9).
+# Invisible characters that break the line or change its direction: Unicode's controls, surrogates (bytes that are not UTF-8) and line
+# separators, and the marks that reverse what follows, which make one name look like another (Unicode Standard Annex 9).
 BREAKING = ("Cc", "Cs", "Zl", "Zp")
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def shown(name: str, most: int = LONGEST) -> str:
-    """Return a name on one line, with what would break or turn the line escaped as Python does, and its middle left out if it is long."""
+    """Return a name on one line, as `on_one_line`; a long one without its middle."""
     plain = on_one_line(name)
     return plain if len(plain) <= most else f"{plain[: most // 2]}…{plain[most // 2 + 1 - most :]}"
 
 
 def on_one_line(name: str) -> str:
+    """Return a name with the characters that break or reverse the line escaped as Python does."""
     return "".join(spelled_out(character) if _is_breaking(character) else character for character in name)
 
 
+def escaped(name: str) -> str:
+    """Return a name in ASCII, which tells apart names that look alike."""
+    return "".join(character if character.isascii() and not _is_breaking(character) else spelled_out(character) for character in name)
+
+
 def first_of(names: Sequence[str], most: int = MOST, written: Callable[[str], str] = shown) -> str:
-    """Return names for a message, the first of many."""
+    """Return "a, b, c and 1,234 more": at most `most` names for a message, each as `written` spells it."""
     told = ", ".join(map(written, names[:most]))
     return told if len(names) <= most else f"{told} and {len(names) - most:,} more"
 
 
 def alike(names: Iterable[str]) -> list[str]:
-    """Return the names that others among them are like but for Unicode's composed and decomposed letters, sorted."""
+    """Return the names that differ from another only in how Unicode composes their letters (NFC or NFD), sorted."""
     several: dict[str, set[str]] = {}
     for name in names:
         several.setdefault(unicodedata.normalize("NFC", name), set()).add(name)
     return sorted(name for same in several.values() if len(same) > 1 for name in same)
-
-
-def escaped(name: str) -> str:
-    """Return a name in ASCII, by which names can be told apart that look alike."""
-    return "".join(character if character.isascii() and not _is_breaking(character) else spelled_out(character) for character in name)
 
 
 def _is_breaking(character: str) -> bool:
@@ -46,5 +47,5 @@ def _is_breaking(character: str) -> bool:
 
 
 def spelled_out(character: str) -> str:
-    """Return a character as Python writes it by its number."""
+    """Return a character as Python escapes it: é is \\xe9."""
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,4 +1,4 @@
-"""airbench: a small network made for the shortest training to 94 % on CIFAR-10 (airbench95: the same, wider, for 95 %).
+"""airbench: a small network designed for the fastest training to 94 % on CIFAR-10 (airbench95: the same, wider, for 95 %).
 
 Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498, section 3, and its code, cifar10-airbench."""
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.choices import require_above_zero, require_count, require_counts
+from pipeline.model.options import require_count, require_counts, require_positive
 from pipeline.model.tracing import output_shape
 
-AT_ONCE = 100  # images whose patches are in memory together; of 500 it takes three times as long, of 5,000 half a gigabyte
-LAST_SIDE = 3  # pixels of the last maps that 32x32 images leave
+AT_ONCE = 100  # images whose patches are in memory at once; 500 take three times as long, 5,000 half a gigabyte
+LAST_SIDE = 3  # pixels of the last maps for 32x32 images
 
 
 class BiasNorm(nn.BatchNorm2d):
-    """Batch norm whose scale stays 1, so that it learns a bias alone."""
+    """Batch norm that learns only a bias: its scale stays 1."""
 
     def __init__(self, channels: int, momentum: float, eps: float) -> None:
         super().__init__(channels, eps=eps, momentum=momentum)
@@ -23,9 +23,9 @@ class BiasNorm(nn.BatchNorm2d):
 
 
 class DiracConv2d(nn.Conv2d):
-    """A 3x3 convolution without bias that begins by handing its maps on: filter i has a 1 in the middle of map i.
+    """A 3x3 convolution without bias, initialized to the identity: filter i has a 1 in the middle of map i.
 
-    Filters beyond the number of maps keep torch's first values, U(-b, b) with b = 1 / sqrt(fan_in)."""
+    Filters beyond the number of maps keep torch's initialization, U(-b, b) with b = 1 / sqrt(fan_in)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1, bias=False)
@@ -34,14 +34,14 @@ class DiracConv2d(nn.Conv2d):
 
 
 class DividedLinear(nn.Linear):
-    """A linear layer without bias whose scores are divided by a number, so that a training begins near guessing."""
+    """(B, in) -> (B, out): a linear layer without bias, divided by `divisor` to start near uniform probabilities."""
 
     def __init__(self, in_features: int, out_features: int, divisor: float) -> None:
         super().__init__(in_features, out_features, bias=False)
         self.divisor = divisor
 
     def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features) / self.divisor  # (B, out)
+        return super().forward(features) / self.divisor
 
 
 class Block(nn.Sequential):
@@ -59,13 +59,13 @@ class Block(nn.Sequential):
 
 
 class Airbench(nn.Sequential):
-    """(B, C, H, W) -> (B, num_classes): patches whitened, blocks, each map's largest value, one linear layer.
+    """(B, C, H, W) -> (B, num_classes): a whitening convolution, blocks, global max pooling, one linear layer.
 
-    The whitening convolution learns its bias alone (the original's stops learning after three epochs, which saves time).
-    kernel: height = width of the patches; there are 2 C kernel² filters, each whitening direction and its opposite, as GELU would
-    drop one of the two. whitening_eps: added to each direction's variance. widths: channels out of each block.
+    The whitening convolution learns only its bias (for three epochs in the original, to save time).
+    kernel: height = width of the patches; the 2 C kernel² filters are each whitening direction and its opposite, as GELU would
+    suppress one of the two. whitening_eps: added to each direction's variance. widths: channels out of each block.
     norm_momentum, norm_eps: torch's of batch norm. divisor: of the scores.
-    Until `start_from` has seen images, the filters are those for pixels that are independent: one pixel each.
+    Before `start_from`, each filter is a single pixel: the whitening of independent pixels.
     Raises TooSmallError for three blocks and images of fewer than 9 pixels."""
 
     def __init__(
@@ -81,11 +81,10 @@ class Airbench(nn.Sequential):
         divisor: float,
     ) -> None:
         super().__init__()
-        require_counts("widths", widths)
-        require_count("kernel", kernel)
-        require_above_zero("norm_momentum", norm_momentum, most=1)
-        for key, value in {"whitening_eps": whitening_eps, "norm_eps": norm_eps, "divisor": divisor}.items():
-            require_above_zero(key, value)
+        require_counts(widths=widths)
+        require_count(kernel=kernel)
+        require_positive(most=1, norm_momentum=norm_momentum)
+        require_positive(whitening_eps=whitening_eps, norm_eps=norm_eps, divisor=divisor)
         self.whitening_eps = whitening_eps
         values = in_channels * kernel**2  # of a patch
         self.whiten = nn.Conv2d(in_channels, 2 * values, kernel)
@@ -105,19 +104,19 @@ class Airbench(nn.Sequential):
 
     @torch.no_grad()
     def start_from(self, images: Tensor) -> None:
-        """Set the whitening filters to the principal directions of patches of images, each over the square root of its variance.
+        """Set the whitening filters to the principal directions of image patches, divided by their standard deviations.
 
-        images: (N, C, H, W), normalised, on any device; the original takes the first 5,000 of the training. In double precision and with
-        each direction's sign fixed, so that equal images give equal filters. Draws no random number."""
+        images: (N, C, H, W), normalised, on any device; the original takes the first 5,000 training images. In double precision and with
+        fixed signs, so that equal images give equal filters. Draws no random numbers."""
         size, values = self.whiten.kernel_size[0], len(self.whiten.weight) // 2
         total, count = torch.zeros(values, values, dtype=torch.float64), 0
-        for part in (images if images.is_cuda else images.cpu()).split(AT_ONCE):  # some accelerators have no double precision
+        for part in (images if images.is_cuda else images.cpu()).split(AT_ONCE):  # other accelerators may lack double precision
             windows = part.double().unfold(2, size, 1).unfold(3, size, 1)  # (n, C, rows, columns, kernel, kernel)
             patches = windows.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)  # (n, C kernel², places)
             total += (patches @ patches.mT).sum(dim=0).cpu()
             count += len(patches) * patches.shape[2]
-        variances, directions = torch.linalg.eigh(total / count)  # ascending; about 0, which is the mean of normalised images
-        directions = _signed(directions.T.flip(0))  # (C kernel², C kernel²), a direction each row, the one of most variance first
+        variances, directions = torch.linalg.eigh(total / count)  # ascending; about 0, the mean of normalised images
+        directions = _signed(directions.T.flip(0))  # (C kernel², C kernel²), one per row, by descending variance
         self._set_filters(directions / (variances.flip(0)[:, None] + self.whitening_eps).sqrt())
 
     @torch.no_grad()
@@ -127,9 +126,9 @@ class Airbench(nn.Sequential):
 
 
 def _signed(directions: Tensor) -> Tensor:
-    """Turn each row so that its first entry of half the largest one's size or more is positive, as a direction has no sign of its own.
+    """Fix the sign of each row (n, n): its first entry of at least half the largest magnitude becomes positive.
 
-    Not the largest entry: several are often of nearly the same size, so that rounding would choose among them."""
+    Not the largest entry itself: several are often nearly equal, and rounding would choose among them."""
     is_large = directions.abs() >= directions.abs().amax(dim=1, keepdim=True) / 2
     first = is_large.int().argmax(dim=1, keepdim=True)  # the first of the largest values
     return directions * directions.gather(1, first).sign()

@@ -1,4 +1,4 @@
-"""AlexNet: the two towers of 2012, the same as one, and the narrower single tower of 2014 that torchvision has.
+"""AlexNet: the two towers of 2012, the same as one tower, and the narrower single tower of 2014, as in torchvision.
 
 Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012;
 Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997."""
@@ -8,32 +8,31 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from pipeline.model.blocks import LocalResponseNorm, add_layers, fully_connected
-from pipeline.model.choices import require_count, require_counts, require_share
-from pipeline.model.first_values import he, normal, set_first_values
-from pipeline.model.forms import PAPER, chosen_form, small_form_note
-from pipeline.model.tracing import output_shape
+from pipeline.model.init import he, init_weights, normal
+from pipeline.model.layers import LocalResponseNorm, add_layers
+from pipeline.model.options import is_small, require_count, require_counts, require_share, small_variant_note
+from pipeline.model.tracing import Shape, output_shape
 
 STEM, STRIDE = 11, 4  # pixels, of conv1
 SMALL_STEM = 5  # pixels, at every pixel
-EXCITED = ("conv2", "conv4", "conv5", "fc6", "fc7")  # their biases begin at 1, so that ReLUs get positive inputs (2012, section 5)
+POSITIVE_BIAS = ("conv2", "conv4", "conv5", "fc6", "fc7")  # initialized to 1, for positive inputs of the ReLUs (2012, section 5)
 
 
 class AlexNet(nn.Sequential):
-    """(B, C, H, W) -> (B, num_classes): five convolutions, three poolings that overlap, three fully connected layers.
+    """(B, C, H, W) -> (B, num_classes): five convolutions, three overlapping poolings, three fully connected layers.
 
-    filters: of the five convolutions. groups: towers, 1 or 2. final_side: pixels that the last maps are averaged to; None leaves them.
-    drops_inputs: dropout stands before fc6 and fc7, as in torchvision, and not behind them.
-    The paper's form has maps of 55, 27, 13, 6 at 227x227; the small form has 4x4 maps at the end for images of 28 and 32 pixels.
-    First values: weights N(0, 0.01), biases 0 or 1 (2012, section 5), which are made for pixels of 0 to 255 less their mean and do not
-    get the small form going: its convolutions have He's, and its biases are 0. Raises TooSmallError."""
+    filters: of the five convolutions. groups: towers, 1 or 2. final_side: pixels that the last maps are averaged to; None: not averaged.
+    drops_inputs: dropout before fc6 and fc7, as in torchvision, not after them.
+    The paper's variant has maps of 55, 27, 13, 6 at 227x227; the small variant has 4x4 maps at the end for images of 28 and 32 pixels.
+    Initialization: weights N(0, 0.01²), biases 0 or 1 (2012, section 5), made for pixels of 0 to 255 minus their mean. The small variant
+    does not learn with it: its convolutions have He's, its biases are 0. Raises TooSmallError."""
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
         image_size: int,
-        form: str,
+        variant: str,
         filters: Sequence[int],
         groups: int,
         local_response_norm: bool,
@@ -44,53 +43,73 @@ class AlexNet(nn.Sequential):
         drops_inputs: bool,
     ) -> None:
         super().__init__()
-        require_counts("filters", filters, 5)
-        require_count("groups", groups)
+        require_sizes(filters, units, small_units, dropout)
+        require_count(groups=groups)
         if final_side is not None:
-            require_count("final_side", final_side)
-        require_count("units", units)
-        require_count("small_units", small_units)
-        require_share("dropout", dropout)
+            require_count(final_side=final_side)
         one, two, three, four, five = filters
-        is_paper = chosen_form(form, image_size) == PAPER
-        padding = _stem_padding(image_size) if is_paper else SMALL_STEM // 2
-        stem, stride = (STEM, STRIDE) if is_paper else (SMALL_STEM, 1)
-        self.notes = _notes(image_size, is_paper, padding, units, small_units)
+        small = is_small(variant, image_size)
+        kernel, stride, padding = (SMALL_STEM, 1, SMALL_STEM // 2) if small else (STEM, STRIDE, _stem_padding(image_size))
 
         def norm() -> nn.Module | None:
             return LocalResponseNorm() if local_response_norm else None
 
         def pool() -> nn.Module:
-            return nn.MaxPool2d(3, 2, padding=0 if is_paper else 1)
+            return nn.MaxPool2d(3, 2, padding=1 if small else 0)
 
-        add_layers(self, conv1=nn.Conv2d(in_channels, one, stem, stride, padding), relu1=nn.ReLU(), norm1=norm(), pool1=pool())
+        add_layers(self, conv1=nn.Conv2d(in_channels, one, kernel, stride, padding), relu1=nn.ReLU(), norm1=norm(), pool1=pool())
         add_layers(self, conv2=nn.Conv2d(one, two, 5, padding=2, groups=groups), relu2=nn.ReLU(), norm2=norm(), pool2=pool())
         add_layers(self, conv3=nn.Conv2d(two, three, 3, padding=1), relu3=nn.ReLU())
         add_layers(self, conv4=nn.Conv2d(three, four, 3, padding=1, groups=groups), relu4=nn.ReLU())
         add_layers(self, conv5=nn.Conv2d(four, five, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=pool())
-        add_layers(self, average=nn.AdaptiveAvgPool2d(final_side) if final_side and is_paper else None)
-        inputs = math.prod(output_shape(self, (in_channels, image_size, image_size)))
-        add_layers(self, **fully_connected(inputs, units if is_paper else small_units, num_classes, dropout, drops_inputs))
-        for layer in self:
-            set_first_values(layer, he if isinstance(layer, nn.Conv2d) and not is_paper else normal)
-        for name in EXCITED if is_paper else ():
+        add_layers(self, average=nn.AdaptiveAvgPool2d(final_side) if final_side and not small else None)
+        add_head(self, (in_channels, image_size, image_size), num_classes, small_units if small else units, dropout, drops_inputs, small)
+        for name in () if small else POSITIVE_BIAS:
             nn.init.ones_(self.get_parameter(f"{name}.bias"))
+        if small:
+            stem = f"conv1 has {SMALL_STEM}x{SMALL_STEM} filters with stride 1 (paper: {STEM}x{STEM}, {STRIDE})"
+            self.notes = [small_variant_note(image_size, f"{stem}, {small_head(units, small_units)}")]
+        elif padding:
+            why = f"its stride of {STRIDE} fits 227x227 without"
+            self.notes = [f"conv1 pads images of {image_size}x{image_size} pixels by {padding}: {why}"]
+        else:
+            self.notes = []
+
+
+def require_sizes(filters: Sequence[int], units: int, small_units: int, dropout: float) -> None:
+    """Raise ValueError for invalid sizes of AlexNet or ZFNet."""
+    require_counts(5, filters=filters)
+    require_count(units=units, small_units=small_units)
+    require_share(dropout=dropout)
+
+
+def add_head(network: nn.Sequential, image: Shape, num_classes: int, units: int, dropout: float, drops_inputs: bool, small: bool) -> None:
+    """Append the fully connected layers for images (C, H, W), and initialize the whole network."""
+    inputs = math.prod(output_shape(network, image))
+    add_layers(network, **fully_connected(inputs, units, num_classes, dropout, drops_inputs))
+    for layer in network:
+        init_weights(layer, he if small and isinstance(layer, nn.Conv2d) else normal)
+
+
+def fully_connected(inputs: int, units: int, num_classes: int, dropout: float, drops_inputs: bool = False) -> dict[str, nn.Module]:
+    """Return the last three layers of AlexNet, ZFNet and VGG, (B, ...) -> (B, num_classes), under these papers' names.
+
+    dropout: rate, of the outputs of fc6 and fc7, or of their inputs (drops_inputs)."""
+    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+    for number, width in ((6, inputs), (7, units)):
+        drop = {f"drop{number}": nn.Dropout(dropout)}
+        hidden = {f"fc{number}": nn.Linear(width, units), f"relu{number}": nn.ReLU()}
+        layers |= drop | hidden if drops_inputs else hidden | drop
+    return layers | {"fc8": nn.Linear(units, num_classes)}
+
+
+def small_head(units: int, small_units: int) -> str:
+    """Describe what the small variants of AlexNet and ZFNet share."""
+    return f"poolings are padded, fc6 and fc7 have small_units={small_units} (in place of units={units})"
 
 
 def _stem_padding(image_size: int) -> int:
-    """Return how many pixels conv1 adds on each side: 0 where its steps end at the image's last pixel, as at 227 pixels.
+    """Return conv1's padding in pixels: 0 if its steps end at the image's last pixel, as at 227 pixels.
 
-    Else 2, which is torchvision's: maps of 55x55 at 224 pixels too, where the steps leave one row and column over, of padding."""
+    Else 2, as in torchvision, which gives maps of 55x55 at 224 pixels too."""
     return 2 if (image_size - STEM) % STRIDE else 0
-
-
-def _notes(image_size: int, is_paper: bool, padding: int, units: int, small_units: int) -> list[str]:
-    if not is_paper:
-        changes = (
-            "conv1 has 5x5 filters with stride 1 (paper: 11x11, 4), poolings are padded, "
-            f"fc6 and fc7 have small_units={small_units} (in place of units={units})"
-        )
-        return [small_form_note(image_size, changes)]
-    if not padding:
-        return []
-    return [f"conv1 pads images of {image_size}x{image_size} pixels by {padding}: its steps of {STRIDE} pixels fit 227x227 without"]

@@ -1,4 +1,4 @@
-"""GoogLeNet, with torchvision's names of layers: the paper's, with batch norm, and the field's form for small images.
+"""GoogLeNet, with torchvision's names of layers: the paper's, with batch norm, and the usual variant for small images.
 
 Source: Szegedy et al., "Going Deeper with Convolutions", arXiv:1409.4842."""
 
@@ -8,18 +8,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.blocks import LocalResponseNorm
-from pipeline.model.choices import chosen, require_above_zero, require_count, require_share
-from pipeline.model.first_values import he, normal, set_first_values, xavier
-from pipeline.model.forms import SMALL, chosen_form, small_form_note
-from pipeline.model.tracing import TooSmallError, output_shape, trace
+from pipeline.model.forward_pass import TooSmallError
+from pipeline.model.init import he, init_weights, normal, xavier
+from pipeline.model.layers import LocalResponseNorm
+from pipeline.model.options import chosen, is_small, require_count, require_positive, require_share, small_variant_note
+from pipeline.model.tracing import output_shape, trace
 
 MakeLayer = Callable[..., nn.Module]
 Widths = tuple[int, int, int, int, int, int]  # table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj
 
 THIRD_BRANCHES = {"5x5": (5,), "3x3": (3,), "two_3x3": (3, 3)}  # sides in pixels
 HEAD_POOL = 5  # pixels: window of the pooling before an auxiliary classifier
-NORM_EPSILON = 0.001  # torchvision's, for its weights; the small form has torch's 0.00001, as its source
+NORM_EPSILON = 0.001  # torchvision's, for its weights; the small variant has torch's 0.00001, like its source
 SMALL_CHANGES = (
     "one 3x3 convolution of 192 filters as the stem, two padded max poolings in place of four, batch norm, "
     "two 3x3 convolutions for each 5x5, no auxiliary classifiers"
@@ -27,7 +27,7 @@ SMALL_CHANGES = (
 
 
 class Convolution(nn.Module):
-    """A convolution that keeps the size of the maps at stride 1, batch norm if wanted, and a ReLU."""
+    """(B, in, H, W) -> (B, out, H/stride, W/stride): a padded convolution, batch norm if `norm` is given, and a ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, *, norm: MakeLayer | None, bias: bool) -> None:
         super().__init__()
@@ -36,11 +36,11 @@ class Convolution(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(maps)))  # (B, out, H/stride, W/stride)
+        return self.relu(self.bn(self.conv(maps)))
 
 
 class Inception(nn.Module):
-    """Four branches side by side: 1x1, 3x3, 5x5, pooling; the larger filters see fewer channels (figure 2b)."""
+    """Four parallel branches: 1x1, 3x3, 5x5, pooling; the larger filters see fewer channels (figure 2b)."""
 
     def __init__(self, in_channels: int, widths: Widths, kernels: tuple[int, ...], conv: MakeLayer) -> None:
         super().__init__()
@@ -58,9 +58,9 @@ class Inception(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """A classifier on the maps between two inception modules (section 5); it brings gradients to the layers below.
+    """An auxiliary classifier on the maps between two inception modules (section 5), which brings gradients to the layers below.
 
-    name: of this one, for messages. shape: of the maps. Raises TooSmallError for maps smaller than its pooling's window."""
+    name: for messages. shape: (C, H, W) of the maps. Raises TooSmallError for maps smaller than its pooling's window."""
 
     def __init__(self, name: str, shape: tuple[int, ...], num_classes: int, dropout: float, conv: MakeLayer) -> None:
         super().__init__()
@@ -84,21 +84,20 @@ class Auxiliary(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Nine inception modules; in training also the scores of two auxiliary classifiers.
+    """(B, C, H, W) -> (B, num_classes), in training three of them: nine inception modules and two auxiliary classifiers.
 
-    form: the small one has a stem, poolings, a batch norm and a third branch of its own (see `notes`), and no auxiliary classifiers.
-    batch_norm: after each convolution, in place of biases and of the two local response norms.
-    third_branch: its filters, 5x5 (the paper's), two_3x3 or 3x3. last_pool: side in pixels of the last max pooling of the paper's form.
-    dropout, auxiliary_dropout: shares of activations set to 0 before the scores.
-    auxiliary_weight: of the auxiliary classifiers' losses; 0 leaves these classifiers out.
-    Raises ValueError for options that it can't build, TooSmallError for images whose maps shrink to nothing."""
+    variant: the small one has its own stem, poolings, batch norm and third branch (see `notes`), and no auxiliary classifiers.
+    batch_norm: after each convolution, in place of biases and of the two local response norms. third_branch: its filters, 5x5 (the
+    paper's), two_3x3 or 3x3. last_pool: side in pixels of the last max pooling of the paper's variant.
+    dropout, auxiliary_dropout: rates before the scores. auxiliary_weight: of the auxiliary classifiers' losses; 0: no such classifiers.
+    Raises ValueError for invalid options, TooSmallError for images whose maps shrink to nothing."""
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
         image_size: int,
-        form: str,
+        variant: str,
         batch_norm: bool,
         third_branch: str,
         last_pool: int,
@@ -108,13 +107,12 @@ class GoogLeNet(nn.Module):
     ) -> None:
         super().__init__()
         kernels = chosen("third_branch", third_branch, THIRD_BRANCHES)
-        require_count("last_pool", last_pool)
-        require_share("dropout", dropout)
-        require_share("auxiliary_dropout", auxiliary_dropout)
+        require_count(last_pool=last_pool)
+        require_share(dropout=dropout, auxiliary_dropout=auxiliary_dropout)
         if auxiliary_weight != 0:
-            require_above_zero("auxiliary_weight", auxiliary_weight)
-        small = chosen_form(form, image_size) == SMALL
-        self.notes = [small_form_note(image_size, SMALL_CHANGES)] if small else []
+            require_positive(auxiliary_weight=auxiliary_weight)
+        small = is_small(variant, image_size)
+        self.notes = [small_variant_note(image_size, SMALL_CHANGES)] if small else []
         self.auxiliary_weight = 0.0 if small else auxiliary_weight
         if small:  # kuangliu/pytorch-cifar's, which has biases beside its batch norm
             batch_norm, kernels = True, THIRD_BRANCHES["two_3x3"]
@@ -136,15 +134,15 @@ class GoogLeNet(nn.Module):
         if self.auxiliary_weight:
             self.aux1 = Auxiliary("aux1", shapes["inception4a"], num_classes, auxiliary_dropout, conv)
             self.aux2 = Auxiliary("aux2", shapes["inception4d"], num_classes, auxiliary_dropout, conv)
-        self._set_first_values(batch_norm)
+        self._init_weights(batch_norm)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        maps = self.norm1(self.maxpool1(self.conv1(images)))  # (B, 64, H/4, W/4); small form: (B, 192, H, W)
-        maps = self.maxpool2(self.norm2(self.conv3(self.conv2(maps))))  # (B, 192, H/8, W/8); small form: as before
-        maps = self.maxpool3(self.inception3b(self.inception3a(maps)))  # (B, 480, H/16, W/16); small form: H/2
+        maps = self.norm1(self.maxpool1(self.conv1(images)))  # (B, 64, H/4, W/4); small variant: (B, 192, H, W)
+        maps = self.maxpool2(self.norm2(self.conv3(self.conv2(maps))))  # (B, 192, H/8, W/8); small variant: as before
+        maps = self.maxpool3(self.inception3b(self.inception3a(maps)))  # (B, 480, H/16, W/16); small variant: H/2
         maps = first = self.inception4a(maps)  # (B, 512, H/16, W/16)
         maps = second = self.inception4d(self.inception4c(self.inception4b(maps)))  # (B, 528, H/16, W/16)
-        maps = self.maxpool4(self.inception4e(maps))  # (B, 832, H/32, W/32); small form: H/4
+        maps = self.maxpool4(self.inception4e(maps))  # (B, 832, H/32, W/32); small variant: H/4
         maps = self.inception5b(self.inception5a(maps))  # (B, 1024, H/32, W/32)
         scores = self.fc(self.dropout(self.avgpool(maps).flatten(1)))  # (B, num_classes)
         if self.training and self.aux1 and self.aux2:
@@ -178,8 +176,8 @@ class GoogLeNet(nn.Module):
         self.inception5a = inception(832, (256, 160, 320, 32, 128, 128))
         self.inception5b = inception(832, (384, 192, 384, 48, 128, 128))
 
-    def _set_first_values(self, batch_norm: bool) -> None:
-        """The paper has none: Caffe's (bvlc_googlenet) without batch norm, He et al.'s with it, torchvision's for the scores."""
-        set_first_values(self, *((he, 0.0) if batch_norm else (xavier, 0.2)))
+    def _init_weights(self, batch_norm: bool) -> None:
+        """The paper gives none: Caffe's (bvlc_googlenet) without batch norm, He's with it, torchvision's for the scores."""
+        init_weights(self, *((he, 0.0) if batch_norm else (xavier, 0.2)))
         for scores in (self.fc, *(head.fc2 for head in (self.aux1, self.aux2) if head)):
-            set_first_values(scores, normal)
+            init_weights(scores, normal)

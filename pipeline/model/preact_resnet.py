@@ -1,4 +1,4 @@
-"""Residual networks of the second kind: batch norm and ReLU come before each convolution, and nothing stands on the identity's path.
+"""Pre-activation residual networks: batch norm and ReLU come before each convolution, and the identity path is clean.
 
 Sources: He, Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027;
 Zagoruyko and Komodakis, "Wide Residual Networks", arXiv:1605.07146."""
@@ -9,9 +9,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pipeline.model.choices import chosen, require_count, require_share
-from pipeline.model.first_values import he_fan_out, normal, set_first_values
-from pipeline.model.resnet import MakeBlock, PaddedShortcut, make_shortcut, make_stages, require_stages
+from pipeline.model.options import blocks_of_depth, chosen, require_count, require_share
+from pipeline.model.resnet import MakeBlock, PaddedShortcut, init_stages, make_shortcut, make_stages, require_stages
 
 
 def basic(in_channels: int, out_channels: int, stride: int, dropout: float) -> dict[str, nn.Module]:
@@ -43,7 +42,7 @@ def bottleneck(in_channels: int, out_channels: int, stride: int, dropout: float)
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """Return a 1x1 convolution, for maps that batch norm and ReLU have passed."""
+    """Return a 1x1 convolution, for the maps after the first batch norm and ReLU."""
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
 
 
@@ -52,7 +51,7 @@ SHORTCUTS: dict[str, MakeBlock] = {"padded": PaddedShortcut, "projection": proje
 
 
 class PreActBlock(nn.Module):
-    """Adds a residual to the maps as they came or, where their shape changes, to a shortcut.
+    """(B, in, H, W) -> (B, out, H/stride, W/stride): a residual, added to the input or, if the shape changes, to a shortcut.
 
     block: basic or bottleneck. shortcut: padded, or a 1x1 projection of the maps after the first batch norm and ReLU
     (arXiv:1603.05027, appendix). Raises ValueError for another block or shortcut."""
@@ -68,14 +67,14 @@ class PreActBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         active = self.relu1(self.bn1(maps))  # (B, in, H, W)
-        return self.residual(active) + self.downsample(active if self.projects else maps)  # (B, out, H/stride, W/stride)
+        return self.residual(active) + self.downsample(active if self.projects else maps)
 
 
 class PreActResNet(nn.Module):
-    """A 3x3 convolution, stages `layer1`, `layer2`, … of pre-activation blocks, the mean over each map, one linear layer.
+    """(B, C, H, W) -> (B, num_classes): a 3x3 convolution, stages `layer1` … of pre-activation blocks, global average pooling, `fc`.
 
     block: basic or bottleneck. stem, widths: channels out of the first convolution and of each stage; depths: blocks per stage.
-    last_norm: batch norm and ReLU after the last block. Raises ValueError for options that it can't build."""
+    last_norm: batch norm and ReLU after the last block. Raises ValueError for invalid options."""
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class PreActResNet(nn.Module):
     ) -> None:
         super().__init__()
         require_stages(stem, depths, widths)
-        require_share("dropout", dropout)
+        require_share(dropout=dropout)
         self.notes: list[str] = []
         self.conv1 = nn.Conv2d(in_channels, stem, 3, padding=1, bias=False)
         self.stages = [f"layer{stage}" for stage in range(1, len(depths) + 1)]
@@ -102,9 +101,7 @@ class PreActResNet(nn.Module):
         self.relu = nn.ReLU() if last_norm else nn.Identity()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(widths[-1], num_classes)
-        for name in ("conv1", *self.stages):
-            set_first_values(self.get_submodule(name), he_fan_out)
-        set_first_values(self.fc, normal)
+        init_stages(self, self.stages)
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.conv1(images)  # (B, stem, H, W)
@@ -117,14 +114,11 @@ class PreActResNet(nn.Module):
 class WideResNet(PreActResNet):
     """WRN-depth-widening: 6n + 4 layers, three stages of n basic blocks, `widening` times as wide as 16, 32 and 64 channels.
 
-    dropout: share of activations set to 0 between the two convolutions of a block. Raises ValueError for a depth that is not 6n + 4."""
+    dropout: rate, between the two convolutions of a block. Raises ValueError for a depth that is not 6n + 4."""
 
     def __init__(self, in_channels: int, num_classes: int, depth: int, widening: int, dropout: float) -> None:
-        require_count("depth", depth)
-        require_count("widening", widening)
-        blocks, rest = divmod(depth - 4, 6)
-        if rest or blocks < 1:
-            raise ValueError(f"depth must be 6n + 4, such as 16, 22, 28 or 40, but it is {depth}")
+        require_count(widening=widening)
+        blocks = blocks_of_depth(depth, 6, 4, "16, 22, 28 or 40")  # of each stage
         super().__init__(
             in_channels,
             num_classes,

@@ -1,4 +1,4 @@
-"""Residual networks of the first kind, with torchvision's names of layers: a block's last ReLU comes after the sum.
+"""Post-activation residual networks, with torchvision's names of layers: a block's last ReLU comes after the sum.
 
 Source: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", arXiv:1512.03385."""
 
@@ -8,17 +8,16 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.model.choices import chosen, require_count, require_counts
-from pipeline.model.first_values import he_fan_out, normal, set_first_values
-from pipeline.model.forms import SMALL, chosen_form, small_form_note
+from pipeline.model.init import he_fan_out, init_weights, normal
+from pipeline.model.options import SMALL, blocks_of_depth, chosen, is_small, require_count, require_counts, small_variant_note
 
 MakeBlock = Callable[[int, int, int], nn.Module]  # of channels in, channels out, stride
 
 
 class PaddedShortcut(nn.Module):
-    """Every second row and column, and maps of zeros for the channels that are new: option A, without parameters (section 3.3).
+    """Option A, without parameters: subsampling, and maps of zeros for the new channels (section 3.3).
 
-    Raises ValueError for fewer channels out than in."""
+    (B, in, H, W) -> (B, out, H/stride, W/stride). Raises ValueError for fewer channels out than in."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -28,11 +27,11 @@ class PaddedShortcut(nn.Module):
             raise ValueError(f"shortcut is padded, which adds channels: widths must not shrink, but {in_channels} become {out_channels}")
 
     def forward(self, maps: Tensor) -> Tensor:
-        return F.pad(self.subsample(maps), (0, 0, 0, 0, 0, self.new_channels))  # (B, out, H/stride, W/stride)
+        return F.pad(self.subsample(maps), (0, 0, 0, 0, 0, self.new_channels))
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """Return a 1x1 convolution with batch norm: option B."""
+    """Return option B, a 1x1 convolution with batch norm (section 3.3)."""
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
 
 
@@ -41,7 +40,7 @@ HALVING = {"1x1": 1, "3x3": 2}  # which convolution of a bottleneck
 
 
 def make_shortcut(make: MakeBlock, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """Return the identity where the shapes fit, else what `make` makes."""
+    """Return the identity if input and output have the same shape, else make(in_channels, out_channels, stride)."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return make(in_channels, out_channels, stride)
@@ -65,12 +64,13 @@ class BasicBlock(nn.Module):
         residual = self.bn2(self.conv2(residual))
         return self.relu2(residual + self.downsample(maps))
 
-    def begin_as_shortcut(self) -> None:
+    def start_as_shortcut(self) -> None:
+        """Initialize the residual to 0."""
         nn.init.zeros_(self.bn2.weight)
 
 
 class Bottleneck(nn.Module):
-    """1x1 to `out_channels` / `reduction`, 3x3, 1x1 back (figure 5, right). Raises ValueError for a reduction that leaves a rest."""
+    """1x1 to `out_channels` / `reduction`, 3x3, 1x1 back (figure 5, right). Raises ValueError if `reduction` does not divide it."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: MakeBlock, reduction: int, halving: int) -> None:
         super().__init__()
@@ -95,15 +95,15 @@ class Bottleneck(nn.Module):
         residual = self.bn3(self.conv3(residual))  # (B, out, H/stride, W/stride)
         return self.relu3(residual + self.downsample(maps))
 
-    def begin_as_shortcut(self) -> None:
+    def start_as_shortcut(self) -> None:
+        """Initialize the residual to 0."""
         nn.init.zeros_(self.bn3.weight)
 
 
 def require_stages(stem: int, depths: Sequence[int], widths: Sequence[int]) -> None:
-    """Raise ValueError for other sizes than whole numbers from 1 on, and where the two lists differ in length."""
-    require_count("stem", stem)
-    require_counts("depths", depths)
-    require_counts("widths", widths)
+    """Raise ValueError for sizes that are not positive integers, and for lists of different lengths."""
+    require_count(stem=stem)
+    require_counts(depths=depths, widths=widths)
     if len(depths) != len(widths):
         raise ValueError(f"depths and widths must have one entry per stage each, but they have {len(depths)} and {len(widths)}")
 
@@ -119,20 +119,20 @@ def make_stages(block: MakeBlock, stem: int, depths: Sequence[int], widths: Sequ
 
 
 class ResNet(nn.Module):
-    """A stem, stages `layer1`, `layer2`, … of residual blocks, the mean over each map, one linear layer (table 1).
+    """(B, C, H, W) -> (B, num_classes): a stem, stages `layer1` … of residual blocks, global average pooling, one linear layer (table 1).
 
-    form: the small one has a 3x3 stem of stride 1 and no pooling after it.
+    variant: the small one has a 3x3 stem of stride 1 and no pooling after it.
     block: basic or bottleneck. stem, widths: channels out of the stem and out of each stage; depths: blocks per stage.
     reduction: of a bottleneck's channels. stride_in: the filters of a bottleneck, 1x1 (the paper's) or 3x3, that halve the maps.
-    shortcut: what stands for the identity where shapes change. zero_init_residual: blocks begin as their shortcuts
-    (Goyal et al., arXiv:1706.02677, section 5.1, as the first values of `fc`). Raises ValueError for options that it can't build."""
+    shortcut: padded or projection, where shapes change. zero_init_residual: blocks start as their shortcuts (Goyal et al.,
+    arXiv:1706.02677, section 5.1, like the initialization of `fc`). Raises ValueError for invalid options."""
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
         image_size: int,
-        form: str,
+        variant: str,
         block: str,
         stem: int,
         depths: Sequence[int],
@@ -144,8 +144,8 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         require_stages(stem, depths, widths)
-        small = chosen_form(form, image_size) == SMALL
-        self.notes = [small_form_note(image_size, "a 3x3 first convolution of stride 1, no pooling after it")] if small else []
+        small = is_small(variant, image_size)
+        self.notes = [small_variant_note(image_size, "a 3x3 first convolution of stride 1, no pooling after it")] if small else []
         self.conv1 = nn.Conv2d(in_channels, stem, *((3, 1, 1) if small else (7, 2, 3)), bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU()
@@ -156,26 +156,28 @@ class ResNet(nn.Module):
             self.add_module(name, stage)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(widths[-1], num_classes)
-        self._set_first_values(zero_init_residual)
+        init_stages(self, self.stages)
+        for module in self.modules():
+            if zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
+                module.start_as_shortcut()
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (B, stem, H/4, W/4); small form: (B, stem, H, W)
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (B, stem, H/4, W/4); small variant: (B, stem, H, W)
         for stage in self.stages:
             maps = self.get_submodule(stage)(maps)
         return self.fc(self.avgpool(maps).flatten(1))  # (B, num_classes)
 
-    def _set_first_values(self, zero_init_residual: bool) -> None:
-        for name in ("conv1", *self.stages):
-            set_first_values(self.get_submodule(name), he_fan_out)
-        set_first_values(self.fc, normal)
-        for block in self.modules():
-            if zero_init_residual and isinstance(block, BasicBlock | Bottleneck):
-                block.begin_as_shortcut()
+
+def init_stages(network: nn.Module, stages: list[str]) -> None:
+    """Initialize convolutions by `he_fan_out` and the linear layer `fc` by N(0, 0.01²)."""
+    for name in ("conv1", *stages):
+        init_weights(network.get_submodule(name), he_fan_out)
+    init_weights(network.get_submodule("fc"), normal)
 
 
 def block_maker(block: str, shortcut: str, reduction: int, stride_in: str) -> MakeBlock:
-    """Return what makes one block; raises ValueError for names that there are not, and for 1x1 filters that a basic block lacks."""
-    require_count("reduction", reduction)
+    """Return the constructor of a block. Raises ValueError for unknown names, and for options of 1x1 filters with a basic block."""
+    require_count(reduction=reduction)
     make, halving = chosen("shortcut", shortcut, SHORTCUTS), chosen("stride_in", stride_in, HALVING)
     is_basic = chosen("block", block, {"basic": True, "bottleneck": False})
     if not is_basic:
@@ -186,20 +188,17 @@ def block_maker(block: str, shortcut: str, reduction: int, stride_in: str) -> Ma
 
 
 class CIFARResNet(ResNet):
-    """The paper's for 32x32 images (section 4.2): 6n + 2 layers, three stages of n basic blocks with 16, 32 and 64 channels.
+    """The paper's network for 32x32 images (section 4.2): 6n + 2 layers, three stages of n basic blocks with 16, 32 and 64 channels.
 
     Raises ValueError for a depth that is not 6n + 2."""
 
     def __init__(self, in_channels: int, num_classes: int, image_size: int, depth: int, shortcut: str, zero_init_residual: bool) -> None:
-        require_count("depth", depth)
-        blocks, rest = divmod(depth - 2, 6)
-        if rest or blocks < 1:
-            raise ValueError(f"depth must be 6n + 2, such as 20, 32, 44, 56 or 110, but it is {depth}")
+        blocks = blocks_of_depth(depth, 6, 2, "20, 32, 44, 56 or 110")  # of each stage
         super().__init__(
             in_channels,
             num_classes,
             image_size,
-            form=SMALL,
+            variant=SMALL,
             block="basic",
             stem=16,
             depths=[blocks] * 3,
@@ -209,4 +208,4 @@ class CIFARResNet(ResNet):
             shortcut=shortcut,
             zero_init_residual=zero_init_residual,
         )
-        self.notes = []  # this is the paper's own form
+        self.notes = []  # this is the paper's own network

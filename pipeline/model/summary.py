@@ -1,22 +1,25 @@
-"""A network layer by layer: shapes, weights, computation, receptive fields, memory; and remarks on sizes that do not go well."""
+"""Summarise a network layer by layer: shapes, weights, multiply-accumulates, receptive fields, memory, size warnings."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import groupby, takewhile
+from itertools import chain, groupby
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim import Optimizer
 
-from pipeline.config.counted import counted
-from pipeline.model.memory import kept_for_backward, remembered
-from pipeline.model.remarks import remarks
-from pipeline.model.rows import FLATTENING, Row, Summary
-from pipeline.model.tracing import Call, trace
-from pipeline.model.windows import Window
+from pipeline.config.wording import counted
+from pipeline.model.forward_pass import State, train_on_empty_batch
+from pipeline.model.layer_rows import FLATTENING, Row, Summary, shared_prefix
+from pipeline.model.size_warnings import field_note, size_warnings
+from pipeline.model.tracing import Call, Window, trace
 
-# Where a class's name or a function's would not be the field's term.
+SIDE = 8  # of the square weight on which an optimizer's state is measured
+
+# Terms for classes and functions whose names are not the usual ones.
 WORDS = {
     "Conv2d": "convolution",
     "Linear": "fully connected",
@@ -59,11 +62,11 @@ def summarise(
     in_channels: int,
     side: int,
 ) -> Summary:
-    """Return a network's table for images of (in_channels, side, side), as it is: frozen weights count as not trained.
+    """Return a network's summary for images (in_channels, side, side); frozen weights are not trainable.
 
-    make_network: builds it for images of another side; remarks suggest no size that it was not tried with. Raises as `trace` does."""
+    make_network: image side → network, by which suggested sizes are verified. Raises as `trace` does."""
     calls = trace(network, in_channels, side)
-    shared = len(_shared_beginning([call.layer for call in calls]))
+    shared = len(shared_prefix(call.layer for call in calls))
     calls = [replace(call, layer=call.layer[shared:]) for call in calls]
     modules = {name[shared:]: module for name, module in network.named_modules()} | {"": network}
     parameters = list(network.parameters())
@@ -75,18 +78,58 @@ def summarise(
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         buffers=sum(buffer.numel() for buffer in network.buffers()),
         macs=sum(call.macs for call in calls),
-        kept=kept_for_backward(network, in_channels, side),
-        remembered=remembered(make_optimizer),
-        notes=tuple(getattr(network, "notes", ())),
-        remarks=tuple(remarks(calls, side, lambda other: trace(make_network(other), in_channels, other))),
+        saved_bytes=saved_for_backward(network, in_channels, side),
+        optimizer_slots=optimizer_slots(make_optimizer),
+        notes=(*getattr(network, "notes", ()), *field_note(calls, side)),
+        warnings=tuple(size_warnings(calls, side, lambda other: trace(make_network(other), in_channels, other))),
     )
 
 
+def saved_for_backward(network: nn.Module, in_channels: int, side: int) -> int:
+    """Return the bytes per image that autograd saves for the backward pass, plus the gradient of the largest tensor.
+
+    Counted on an empty batch, including the image, each storage once; without dropout's masks and temporary workspace. Tests compare
+    it with the measured memory of a step."""
+
+    def count(images: Tensor, state: State) -> int:
+        saved: list[Tensor] = []  # kept alive, so that no address is reused
+        weights = {_storage(tensor) for tensor in chain(network.parameters(), state.values())}
+
+        def keep(tensor: Tensor) -> Tensor:
+            saved.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            functional_call(network, state, (images,))
+        sizes: dict[int, int] = {}
+        for tensor in saved:
+            storage, size = _storage(tensor), tensor.shape[1:].numel() * tensor.element_size()
+            if storage not in weights and tensor.shape[:1] == images.shape[:1]:
+                sizes[storage] = max(sizes.get(storage, 0), size)
+        return sum(sizes.values()) + max(sizes.values(), default=0)
+
+    return train_on_empty_batch(network, (in_channels, side, side), count)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def optimizer_slots(make_optimizer: Callable[[Any], Optimizer]) -> float:
+    """Return the number of state values that an optimizer keeps per weight: SGD 0, with momentum 1, Adam 2."""
+    weight = nn.Parameter(torch.ones(SIDE, SIDE))
+    weight.grad = torch.ones(SIDE, SIDE)
+    optimizer = make_optimizer([weight])
+    optimizer.step(lambda: 1.0)  # some need the loss
+    tensors = [value for value in optimizer.state[weight].values() if isinstance(value, Tensor) and value.dim()]
+    return sum(tensor.numel() for tensor in tensors) / weight.numel()
+
+
 def _rows(calls: list[Call], modules: dict[str, nn.Module]) -> list[Row]:
-    """Return a row for each layer that is a module, and for each function that the modules around them call."""
+    """Return a row for each leaf module, and for each function called by the modules around them."""
     runs = [list(run) for _, run in groupby(range(len(calls)), key=lambda place: _layer(place, calls, modules))]
     row_of = {-1: -1} | {place: i for i, run in enumerate(runs) for place in run}
-    counted: set[nn.Parameter] = set()  # a layer that is used twice has its weights once
+    counted: set[nn.Parameter] = set()  # a layer used twice has its weights once
     rows = []
     for i, run in enumerate(runs):
         last, window = calls[run[-1]], next((calls[place].window for place in run if calls[place].window), None)
@@ -97,9 +140,9 @@ def _rows(calls: list[Call], modules: dict[str, nn.Module]) -> list[Row]:
         rows.append(
             Row(
                 name=last.layer,
-                kind=_in_words(module, last),
+                kind=_kind(module, last),
                 output=last.output,
-                window=_told(window) if window else "",
+                window=_window_label(window) if window else "",
                 weights=sum(weight.numel() for weight in own.values()) - biases,
                 biases=biases,
                 macs=sum(calls[place].macs for place in run),
@@ -113,25 +156,21 @@ def _rows(calls: list[Call], modules: dict[str, nn.Module]) -> list[Row]:
 
 
 def _layer(place: int, calls: list[Call], modules: dict[str, nn.Module]) -> tuple[str, int]:
-    """Return what calls of one row have in common: the innermost module, which calls no other; else each is for itself."""
+    """Return the key of a call's row: its innermost module; calls of a module with children have a row each."""
     name = calls[place].layer
     return (name, place) if any(modules[name].children()) else (name, -1)
 
 
-def _shared_beginning(names: Sequence[str]) -> str:
-    """Return the beginning of dotted names that all share, "layers." of layers.conv1 and layers.pool1."""
-    paths = [name.split(".")[:-1] for name in names]
-    parts = takewhile(lambda part: len(set(part)) == 1, zip(*paths, strict=False))
-    return "".join(f"{part[0]}." for part in parts)
-
-
-def _in_words(module: nn.Module, call: Call) -> str:
+def _kind(module: nn.Module, call: Call) -> str:
     if any(module.children()):
         return WORDS.get(call.function, call.function.replace("_", " "))
-    for base in type(module).__mro__:  # a class derived from one of torch's is called as that is
-        if base.__name__ in WORDS:
-            return WORDS[base.__name__]
-    return class_in_words(type(module))
+    return layer_kind(module)
+
+
+def layer_kind(layer: nn.Module) -> str:
+    """Return a layer's kind in words: "max pooling", "ReLU"; a subclass of a torch layer has that one's."""
+    classes = (base.__name__ for base in type(layer).__mro__)
+    return next((WORDS[name] for name in classes if name in WORDS), class_in_words(type(layer)))
 
 
 def class_in_words(kind: type) -> str:
@@ -141,14 +180,14 @@ def class_in_words(kind: type) -> str:
 
 
 def _group(module: nn.Module) -> str:
-    """Return what a module is that holds others: its class, or how many blocks of which class."""
+    """Describe a module with children: its class, or the number and class of its blocks."""
     classes = [type(child) for child in module.children() if any(child.children())]
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict) and len(set(classes)) == 1:
         return f"{len(classes)} × {class_in_words(classes[0])}"
     return class_in_words(type(module)) if type(module) is not nn.Sequential else counted(len(module), "layer")
 
 
-def _told(window: Window) -> str:
+def _window_label(window: Window) -> str:
     words = [f"{window.kernel}×{window.kernel}"]
     words += [f"stride {window.stride}"] if window.stride > 1 else []
     words += [f"padding {window.padding}"] if window.padding else []

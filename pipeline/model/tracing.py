@@ -1,12 +1,11 @@
-"""Follow images through a network without computing anything: every call's shapes, receptive field, and the layer that it is in.
+"""Shape inference: the calls of a network's forward pass with shapes, window, receptive field and multiply-accumulates.
 
-The network runs on a batch of no image, so this costs next to nothing, with weights of any device."""
+The network runs on an empty batch, which costs next to nothing, with weights on any device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,133 +13,106 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from pipeline.model.windows import WINDOWS, Window, adaptive_window
+from pipeline.config.wording import counted
+from pipeline.model.forward_pass import State, TooSmallError, hooked, in_mode, on_empty_batch
 
 Shape = tuple[int, ...]  # of one image: (C, H, W), or (features,)
-Found = TypeVar("Found")
-Try = tuple[int, str | None]  # images, and the device of images and weights; None: the network's own
-
-# Some networks can't do with no image (`view(len(images), -1)`): they get two without values, and then two black ones.
-TRIES: tuple[Try, ...] = ((0, None), (2, "meta"), (2, None))
 
 
-class TooSmallError(ValueError):
-    """A layer gets maps smaller than its filters or its window."""
+@dataclass(frozen=True)
+class Window:
+    """The square window of a convolution or pooling, in pixels of its input maps."""
+
+    kernel: int
+    stride: int
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    ceil_mode: bool = False  # whether the last window may end beyond the maps
+
+    @property
+    def side(self) -> int:
+        """Height = width, dilation included."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def positions(self, side: int) -> int:
+        """Return height = width of the output for maps of that side; 0 or less if they are too small."""
+        room = side + 2 * self.padding - self.side
+        found = (-(-room // self.stride) if self.ceil_mode else room // self.stride) + 1
+        return found - (self.ceil_mode and (found - 1) * self.stride >= side + self.padding)
+
+    def unseen(self, side: int) -> int:
+        """Return how many last rows (and columns) of the maps no window reaches, as the stride does not divide their side.
+
+        Not counting padding, nor gaps between windows smaller than their stride."""
+        reached = (self.positions(side) - 1) * self.stride + max(self.side, self.stride) - self.padding
+        return max(0, side - reached)
+
+    def overhang(self, side: int) -> int:
+        """Return by how many rows (and columns) the last windows extend beyond the maps and their padding."""
+        end = (self.positions(side) - 1) * self.stride + self.side
+        return max(0, end - side - 2 * self.padding)
 
 
 @dataclass(frozen=True)
 class Field:
-    """What a value sees of the image (Dumoulin and Visin, arXiv:1603.07285; Araujo et al., Distill 2019)."""
+    """The receptive field of a value (Dumoulin and Visin, arXiv:1603.07285; Araujo et al., Distill 2019)."""
 
-    size: int = 1  # pixels, height = width: the receptive field
-    step: int = 1  # pixels between the fields of two neighbours
+    size: int = 1  # pixels of the image, height = width
+    step: int = 1  # pixels between the fields of neighbours
 
     def seen_through(self, side: int, stride: int) -> "Field":
+        """Return the field of a value computed from a side x side window of values of this field."""
         return Field(self.size + (side - 1) * self.step, self.step * stride)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One function that a layer applied."""
+    """A function called by a layer."""
 
-    layer: str  # dotted name of the innermost module that called it; "" for the network itself
+    layer: str  # dotted name of the innermost calling module; "" for the network itself
     function: str
-    inputs: tuple[Shape, ...]  # of the tensors among its arguments that images made
+    inputs: tuple[Shape, ...]  # of the arguments computed from the images
     output: Shape
     field: Field  # of the output
-    macs: int  # multiplications with additions, for one image
-    window: Window | None = None  # of a convolution or a pooling
+    macs: int  # multiply-accumulates, for one image
+    window: Window | None = None  # of a convolution or pooling
     unseen: int = 0  # rows and columns at the lower right that no window reaches
-    sources: tuple[int, ...] = ()  # the calls that made the inputs, by their place in the trace; -1: the images
+    sources: tuple[int, ...] = ()  # indices of the calls that produced the inputs; -1: the images
 
 
 def trace(network: nn.Module, in_channels: int, side: int) -> list[Call]:
-    """Return every call in order of computation, for images of (in_channels, side, side).
+    """Return all calls in order of computation, for an image (in_channels, side, side) in evaluation mode.
 
-    The network stays in the mode that it is in, but is passed through in evaluation mode.
-    Raises TooSmallError naming the layer whose maps are too small for it; what torch raises for shapes that do not fit."""
-    return _followed(network, (in_channels, side, side))[0]
+    Raises TooSmallError naming the layer whose input maps are too small, and torch's errors for mismatched shapes."""
+    return _traced(network, (in_channels, side, side))[0]
 
 
 def output_shape(layers: nn.Module, shape: Sequence[int]) -> Shape:
-    """Return the shape of what layers make of one input of `shape`, (C, H, W) or (features,). Raises as `trace` does."""
-    return _followed(layers, shape)[1]
+    """Return the output shape for one input of `shape`, (C, H, W) or (features,). Raises as `trace` does."""
+    return _traced(layers, shape)[1]
 
 
-def _followed(layers: nn.Module, shape: Sequence[int]) -> tuple[list[Call], Shape]:
-    with in_mode(layers, False):  # so that no statistics of batch norm change, and a network gives its scores alone
-        return first_that_works(layers, shape, lambda images, state: _follow(layers, images, state))
+def _traced(layers: nn.Module, shape: Sequence[int]) -> tuple[list[Call], Shape]:
+    modules = dict(layers.named_modules())
 
+    def run(images: Tensor, state: State) -> tuple[list[Call], Shape]:
+        tracer = _Tracer(len(images), {images: (Field(), -1)})
+        enter, leave = (lambda name, _: tracer.path.append((name, modules[name]))), (lambda *_: tracer.path.pop())
+        with hooked(modules, enter, leave), torch.no_grad(), tracer:
+            output = functional_call(layers, state, (images,))
+        return tracer.calls, tuple(output.shape[1:])
 
-def first_that_works(
-    network: nn.Module, shape: Sequence[int], work: Callable[[Tensor, dict[str, Tensor]], Found], tries: Sequence[Try] = TRIES
-) -> Found:
-    """Do `work` with images of `shape` and the weights for them, those of the first try that the network can do with.
-
-    Raises TooSmallError at once, and what the last try raises."""
-    (count, device), *others = tries
-    weight = next(network.parameters(), torch.empty(0))
-    images = torch.zeros(count, *shape, device=device or weight.device, dtype=weight.dtype)
-    tensors = chain(network.named_parameters(), network.named_buffers()) if device else ()
-    try:
-        return work(images, {name: _empty(tensor, device) for name, tensor in tensors})
-    except TooSmallError:
-        raise
-    except Exception:
-        if not others:
-            raise
-        return first_that_works(network, shape, work, others)
-
-
-def _empty(tensor: Tensor, device: str | None) -> Tensor:
-    return torch.empty_like(tensor, device=device).requires_grad_(tensor.requires_grad)
-
-
-def _follow(layers: nn.Module, images: Tensor, state: dict[str, Tensor]) -> tuple[list[Call], Shape]:
-    tracer = _Tracer(len(images), {images: (Field(), -1)})
-    with _named(layers, tracer), torch.no_grad(), tracer:
-        made = functional_call(layers, state, (images,))
-    return tracer.calls, tuple(made.shape[1:])
-
-
-@contextmanager
-def in_mode(network: nn.Module, is_training: bool) -> Iterator[None]:
-    """Put a network into training or evaluation mode meanwhile."""
-    modes = {module: module.training for module in network.modules()}
-    network.train(is_training)
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-@contextmanager
-def _named(network: nn.Module, tracer: "_Tracer") -> Iterator[None]:
-    """Let the tracer know in which module a function is called."""
-    names = {module: name for name, module in network.named_modules()}
-
-    def enter(module: nn.Module, _: object) -> None:
-        tracer.path.append((names[module], module))
-
-    def leave(module: nn.Module, _: object, __: object) -> None:
-        tracer.path.pop()
-
-    hooks = [module.register_forward_pre_hook(enter) for module in names]
-    hooks += [module.register_forward_hook(leave) for module in names]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with in_mode(layers, training=False):  # keeps batch norm's statistics, and skips auxiliary classifiers
+        return on_empty_batch(layers, shape, run)
 
 
 @dataclass
 class _Tracer(TorchFunctionMode):
     count: int  # images
-    fields: dict[Tensor, tuple[Field, int]]  # of every tensor that images made, with the call that made it
+    fields: dict[Tensor, tuple[Field, int]]  # of tensors computed from the images, with the index of the call
     calls: list[Call] = field(default_factory=list)
-    path: list[tuple[str, nn.Module]] = field(default_factory=list)  # the modules that it is in, the innermost last
+    path: list[tuple[str, nn.Module]] = field(default_factory=list)  # the calling modules, the innermost last
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -149,45 +121,46 @@ class _Tracer(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        seen = [value for value in _tensors(chain(args, kwargs.values())) if value in self.fields]
-        shapes = [tuple(tensor.shape[1:]) for tensor in seen]  # before a function that works in place
-        window = WINDOWS[function](*args, **kwargs) if seen and function in WINDOWS else None
+        inputs = [value for value in _tensors(chain(args, kwargs.values())) if value in self.fields]
+        shapes = tuple(tuple(tensor.shape[1:]) for tensor in inputs)  # before an in-place function changes them
+        given = {**dict(zip(PARAMETERS.get(function, ()), args[1:], strict=False)), **kwargs}
+        window = _window(given) if inputs and function in WINDOWED else None
         try:
             made = function(*args, **kwargs)
         except RuntimeError as error:
             if window:
                 self._refuse_small(shapes[0], window, error)
             raise
-        results = [result for result in _tensors([made]) if result.shape[:1] == (self.count,)]
-        if seen and results:
-            self._note(function, seen, tuple(shapes), window, results, _weight(function, args, kwargs))
+        outputs = [output for output in _tensors([made]) if output.shape[:1] == (self.count,)]
+        if inputs and outputs:
+            weight = given["weight"] if function in WEIGHTED else None
+            self._record(_name(function), inputs, shapes, window, outputs, weight)
         return made
 
-    def _note(
+    def _record(
         self,
-        function: Callable[..., Any],
-        seen: list[Tensor],
-        inputs: tuple[Shape, ...],
+        function: str,
+        inputs: list[Tensor],
+        shapes: tuple[Shape, ...],
         window: Window | None,
-        results: list[Tensor],
+        outputs: list[Tensor],
         weight: Tensor | None,
     ) -> None:
-        output = tuple(results[0].shape[1:])
-        before, sources = zip(*(self.fields[tensor] for tensor in seen), strict=True)
+        output = tuple(outputs[0].shape[1:])
+        before, sources = zip(*(self.fields[tensor] for tensor in inputs), strict=True)
         now = Field(max(part.size for part in before), max(part.step for part in before))
-        if through := window or adaptive_window(_name(function), inputs[0], output):
+        if through := window or _adaptive_window(function, shapes[0], output):
             now = now.seen_through(through.side, through.stride)
-        unseen = window.unseen(inputs[0][1]) if window else 0
+        unseen = window.unseen(shapes[0][1]) if window else 0
         layer, module = self.path[-1] if self.path else ("", None)
         macs = torch.Size(output).numel() // len(weight) * _learned(module, weight) if weight is not None else 0
-        self.fields |= dict.fromkeys(results, (now, len(self.calls)))
-        self.calls.append(Call(layer, _name(function), inputs, output, now, macs, window, unseen, sources))
+        self.fields |= dict.fromkeys(outputs, (now, len(self.calls)))
+        self.calls.append(Call(layer, function, shapes, output, now, macs, window, unseen, sources))
 
     def _refuse_small(self, maps: Shape, window: Window, error: RuntimeError) -> None:
         if min(maps[1:]) + 2 * window.padding < window.side:
             size = "x".join(str(side) for side in maps[1:])
-            pixels = "pixel" if window.padding == 1 else "pixels"
-            padded = f", even with {window.padding} {pixels} of padding" if window.padding else ""
+            padded = f", even with {counted(window.padding, 'pixel')} of padding" if window.padding else ""
             name = self.path[-1][0] if self.path and self.path[-1][0] else "a layer"
             name = f"layer {name}" if name.isdecimal() else name
             raise TooSmallError(
@@ -195,8 +168,49 @@ class _Tracer(TorchFunctionMode):
             ) from error
 
 
+# Positional parameters after the first, the maps.
+PARAMETERS: dict[Callable[..., Any], tuple[str, ...]] = {
+    torch.conv2d: ("weight", "bias", "stride", "padding", "dilation", "groups"),
+    F.linear: ("weight", "bias"),
+    **dict.fromkeys(
+        (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d), ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    ),
+    F.avg_pool2d: ("kernel_size", "stride", "padding", "ceil_mode"),
+    F.lp_pool2d: ("norm_type", "kernel_size", "stride", "ceil_mode"),
+}
+WEIGHTED = (torch.conv2d, F.linear)  # weight: (out, in / groups, kh, kw), (out, in)
+WINDOWED = set(PARAMETERS) - {F.linear}
+
+
+def _window(given: Mapping[str, Any]) -> Window:
+    """Return the window described by the arguments of a convolution or pooling."""
+    is_pooling = "kernel_size" in given
+    kernel = _side(given["kernel_size"] if is_pooling else given["weight"].shape[2:])
+    stride, dilation = _side(given.get("stride") or (kernel if is_pooling else 1)), _side(given.get("dilation", 1))
+    padding = given.get("padding", 0)
+    if isinstance(padding, str):
+        padding = dilation * (kernel - 1) // 2 if padding == "same" else 0
+    return Window(kernel, stride, _side(padding), dilation, given.get("groups", 1), given.get("ceil_mode", False))
+
+
+def _side(value: Any) -> int:
+    """Return the side of a square window, given as a number or a pair."""
+    return value if isinstance(value, int) else max(value)
+
+
+def _adaptive_window(function: str, before: Shape, after: Shape) -> Window | None:
+    """Return the window of a function without one of its own: a whole map, an adaptive part, or every nth value."""
+    if len(before) != 3 or (len(after) == 3 and after[1] >= before[1]):
+        return None
+    old, new = before[1], after[1] if len(after) == 3 else 1
+    if function == "getitem":  # a crop or every nth value, whose fields stay
+        return Window(1, old // new)
+    parts = [(-(-(i + 1) * old // new)) - i * old // new for i in range(new)]  # as torch's adaptive pooling divides
+    return Window(max(parts), max(1, old // new))
+
+
 def _learned(module: nn.Module | None, weight: Tensor) -> int:
-    """Return how many weights a position is multiplied with: those of the layer, which may compute with zeros among them."""
+    """Return the number of multiplications per position: the layer's own weights, as LeNet's table adds zeros to them."""
     return module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else weight.numel()
 
 
@@ -206,13 +220,6 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _tensors(value)
-
-
-def _weight(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Return (out, in / groups, kh, kw) of a convolution, (out, in) of a linear layer."""
-    if function not in (torch.conv2d, F.linear):
-        return None
-    return args[1] if len(args) > 1 else kwargs["weight"]
 
 
 def _name(function: Callable[..., Any]) -> str:

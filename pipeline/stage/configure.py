@@ -1,18 +1,16 @@
 """Stage 1: conf/ → params.yaml and conf.lock.
 
-Started by `dvc repro`, `dvc exp run` and `make params`; it is what makes these and live runs share one baseline."""
+Run by `dvc repro`, `dvc exp run` and `make params`, so that these and live runs share one baseline."""
 
 import os
 from pathlib import Path
 
-from pipeline.config.above import told_above
-from pipeline.config.arguments import no_arguments
-from pipeline.config.configure import configure
-from pipeline.config.entry import run_command
 from pipeline.config.errors import ConfigError
-from pipeline.config.lock import Lock
 from pipeline.config.merges import is_shallow
-from pipeline.config.places import WORKSPACE
+from pipeline.config.params_lock import Lock
+from pipeline.config.paths import WORKSPACE
+from pipeline.config.process import no_arguments, run_command
+from pipeline.config.sync import configure
 
 
 def main() -> None:
@@ -29,7 +27,7 @@ def main() -> None:
     home = Path(os.environ.get("DVC_ROOT", WORKSPACE))
     if home != WORKSPACE and is_shallow(home):
         print("note: this clone is shallow, and DVC loses what it runs in a copy, without a word; type `git fetch --unshallow` first")
-    if line := told_above(Lock.read(WORKSPACE / "conf.lock")):
+    if line := Lock.read(WORKSPACE / "conf.lock").told():
         print(line)
 
 

@@ -1,9 +1,9 @@
 """Stage 2: source → data/raw, verified original files."""
 
-from pipeline.config.counted import counted
-from pipeline.config.entry import entry
-from pipeline.config.places import WORKSPACE, Places
+from pipeline.config.cli import entry
+from pipeline.config.paths import WORKSPACE, Places
 from pipeline.config.schema import Config
+from pipeline.config.wording import counted
 
 
 @entry

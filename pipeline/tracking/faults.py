@@ -1,18 +1,19 @@
-"""What the store's libraries raise, as one sentence with the remedy; their tracebacks and SQL are nobody's business.
+"""Errors of MLflow, its databases and servers as one sentence with the remedy instead of a traceback; notes on stderr.
 
-Known by name, so that nothing of them is imported before a command needs the store."""
+Errors are recognised by the names of their modules, so that none of these packages has to be imported."""
 
 import errno
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from pipeline.config.errors import NetworkError, PipelineError
-from pipeline.config.secrets import redact
-from pipeline.config.urls import redacted, without_credentials
+from pipeline.config.secrets import redact, redacted, without_credentials
 
 LIBRARIES = ("mlflow", "sqlalchemy", "alembic", "sqlite3", "requests", "urllib3", "botocore", "boto3", "s3transfer", "google", "azure")
-PACKAGES = {  # module -> what pip calls it, where that is another name
+PACKAGES = {  # module -> its pip name, where they differ
     "psycopg": "'psycopg[binary]'",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
@@ -22,7 +23,7 @@ PACKAGES = {  # module -> what pip calls it, where that is another name
 LOGIN = "log in by the variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 ADDRESS = "check whether it is MLflow's, and what it needs as a login: tracking.uri, or MLFLOW_TRACKING_URI"
 AWS = "give them by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; MLFLOW_S3_ENDPOINT_URL names a store that is not AWS's"
-SENTENCES = {  # what an error's text has -> what it means and what to do; the first that is found counts
+SENTENCES = {  # pattern in the error's text -> what is wrong and how to fix it; the first match counts
     r"database is locked|database table is locked": "its database is locked by another process; end that one, or repeat when it is done",
     r"readonly database|unable to open database file|Permission denied|Read-only file system": (
         "it can't be written to; give this user write access to its files and folders (mlflow.db, mlruns)"
@@ -53,16 +54,16 @@ SENTENCES = {  # what an error's text has -> what it means and what to do; the f
     r"too many 50\d error responses|error code 50\d": "its server answers that it is not available; repeat when it is",
     r"Max retries exceeded|Connection aborted": "its server does not answer, or ends the connection; repeat when it runs",
 }
-LONGEST = 200  # characters of an error that has no sentence
+LONGEST = 200  # characters of an error without a sentence
 
 
 class Refused(Exception):
-    """MLflow does not take a part of a run."""
+    """MLflow rejects a part of a run."""
 
 
 @contextmanager
 def store_may_be_away(uri: str = "") -> Iterator[None]:
-    """Turn what the store's libraries raise into NetworkError. uri: whose user and password no text may show."""
+    """Raise errors of the store's libraries as NetworkError. uri: the store's; its user and password are never shown."""
     try:
         yield
     except PipelineError:
@@ -74,13 +75,13 @@ def store_may_be_away(uri: str = "") -> Iterator[None]:
 
 
 def is_of_store(error: Exception) -> bool:
-    """Tell whether an error is the store's, its disk's or its network's, and none of ours."""
+    """Return whether an error comes from the store, its disk or the network rather than from a bug of ours."""
     modules = (kind.__module__.partition(".")[0] for kind in type(error).__mro__)
     return isinstance(error, OSError | ImportError) or any(module in LIBRARIES for module in modules)
 
 
 def sentence(error: Exception, uri: str = "") -> str:
-    """Return in one line what is wrong with the store and what to do about it."""
+    """Return what is wrong with the store and how to fix it, on one line without secrets."""
     if isinstance(error, ImportError):
         module = (error.name or "").partition(".")[0]
         return f"it needs the package {module}, which is not installed; `pip install {PACKAGES.get(module, module)}`"
@@ -93,17 +94,25 @@ def sentence(error: Exception, uri: str = "") -> str:
     return redact(redacted(first, uri)).strip()[:LONGEST]
 
 
-# What a store would answer again
-
-
 def is_refusal(error: Exception) -> bool:
-    """Tell whether MLflow has seen a call and does not take it, so that to repeat it is useless."""
+    """Return whether MLflow has rejected a call for good, so that a retry is useless."""
     if isinstance(error, PipelineError):
         return False
-    if isinstance(error, Refused | ValueError | TypeError) and not is_of_store(error):  # its client's word for a value
+    if isinstance(error, Refused | ValueError | TypeError) and not is_of_store(error):  # raised by its client for an invalid value
         return True
     code = getattr(error, "error_code", None)
-    if code == "BAD_REQUEST":  # a database's: of the value, or of itself
+    if code == "BAD_REQUEST":  # from the database: an invalid value, or a fault of its own
         return bool(re.search(r"IntegrityError|DataError", str(error)))
     status = getattr(getattr(error, "response", None), "status_code", None)
     return code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST") or status in (400, 413)
+
+
+def note(words: str) -> None:
+    """Print "note: …" on stderr, which keeps stdout clean for other programs."""
+    print(f"note: {words}", file=sys.stderr)
+
+
+@cache
+def note_once(words: str) -> None:
+    """Print a note once per process."""
+    note(words)

@@ -1,4 +1,4 @@
-"""The model registry: a bundle becomes a version once, and champion where it is better on the same data's validation images."""
+"""The model registry: a bundle becomes one version, and the champion if it is better on the same validation images."""
 
 import os
 import shlex
@@ -21,36 +21,35 @@ from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError, NetworkError
-from pipeline.tracking.faults import store_may_be_away
-from pipeline.tracking.notes import note
-from pipeline.tracking.search import conditions, every
-from pipeline.tracking.selection import LOSS, figures, grounds, grounds_of_run, is_better, why_incomparable
-from pipeline.tracking.store import Store
+from pipeline.tracking.faults import note, store_may_be_away
+from pipeline.tracking.model_versions import LOSS, figures, is_better, selection_tags, selection_tags_of_run, why_incomparable
+from pipeline.tracking.store import Store, conditions, every
 
 CHAMPION = "champion"
-CONFIGURED = "image-line.model"  # tag of a registered model: the name that the config has for it
+CONFIGURED = "image-line.model"  # tag of a registered model: its name in the config
 
 
 def register(store: Store, bundle: Bundle, sample: NDArray[np.uint8], may_lead: bool) -> str:
-    """Register the bundle's network with its preprocessing in the run that trained it; return a sentence on what came of it.
+    """Register the bundle's network with its preprocessing under the run that trained it; return the outcome as a sentence.
 
-    sample: uint8 (B, H, W, C) with B of two or more, the input example. may_lead: whether it may become champion, which
-    it does where none stands, or where it is better than the standing one by the same measure."""
+    sample: the input example, uint8 (B, H, W, C) with B of at least 2. may_lead: whether it may become champion, which it
+    does if there is none, or if it beats that one by the same metric.
+    Raises NetworkError where the store can't be used or lacks the run."""
     with FileLock(store.lock("registry")), store_may_be_away(store.uri), _mlflows_default(store):
         model = _model(store)
         version = _version_of(store.client, model, bundle) or _add_version(store, model, bundle, sample)
-        told = f"registered as {model.name} version {version.version}"
+        outcome = f"registered as {model.name} version {version.version}"
         champion = _champion(store.client, model)
         if not may_lead and not (champion and champion.version == version.version):
-            return f"{told}; `{_crowning(version)}` makes it the {CHAMPION}"
+            return f"{outcome}; `{_promotion(version)}` makes it the {CHAMPION}"
         if champion and champion.tags.get("bundle") != bundle.digest and (why := _why_not(store.client, version, bundle, champion)):
-            return f"{told}; version {champion.version} stays {CHAMPION}: {why}"
+            return f"{outcome}; version {champion.version} stays {CHAMPION}: {why}"
         store.client.set_registered_model_alias(model.name, CHAMPION, str(version.version))
-        return f"{told}, the {CHAMPION}"
+        return f"{outcome}, the {CHAMPION}"
 
 
-def crown(store: Store, number: str) -> str:
-    """Make a version champion because a person says so. Raises DataError where there is no such version."""
+def promote(store: Store, number: str) -> str:
+    """Make a version the champion, whatever its metrics; return a sentence. Raises DataError where there is no such version."""
     client = store.client
     with FileLock(store.lock("registry")), store_may_be_away(store.uri):
         model = _find_model(store)
@@ -63,7 +62,7 @@ def crown(store: Store, number: str) -> str:
 
 
 def _found(get: Callable[..., Any], *names: str) -> Any:
-    """Return what the registry has under these names, or None."""
+    """Call one of MLflow's get_* functions; None: the store has no such thing."""
     try:
         return get(*names)
     except MlflowException as error:
@@ -73,7 +72,7 @@ def _found(get: Callable[..., Any], *names: str) -> Any:
 
 
 def _model(store: Store) -> RegisteredModel:
-    """Return the registered model of this name in the config, made where there is none, and tagged so that it is found again."""
+    """Return the configured model, created if necessary, and tagged so that it is found after a rename."""
     client, name = store.client, store.config.model
     if not (model := _find_model(store)):
         return client.create_registered_model(name, {CONFIGURED: name})
@@ -83,7 +82,7 @@ def _model(store: Store) -> RegisteredModel:
 
 
 def _find_model(store: Store) -> RegisteredModel | None:
-    """Return the registered model of this name in the config; a renamed one is followed by its tag."""
+    """Return the configured model; a renamed one is found by its tag."""
     client, name = store.client, store.config.model
     if model := _found(client.get_registered_model, name):
         return cast(RegisteredModel, model)
@@ -99,7 +98,7 @@ def _versions(client: MlflowClient, wanted: dict[str, str]) -> Iterator[ModelVer
 
 
 def _version_of(client: MlflowClient, model: RegisteredModel, bundle: Bundle) -> ModelVersion | None:
-    """Return the bundle's version, if what it was made of is still there."""
+    """Return the version of this bundle, if its files still exist."""
     found = (version for version in _versions(client, {"tags.bundle": bundle.digest}) if version.name == model.name)
     return next((version for version in found if version.tags.get("bundle") == bundle.digest and _has_files(client, version)), None)
 
@@ -115,32 +114,32 @@ def _champion(client: MlflowClient, model: RegisteredModel) -> ModelVersion | No
 
 
 def _why_not(client: MlflowClient, version: ModelVersion, bundle: Bundle, champion: ModelVersion) -> str:
-    """Return why the champion stays, or nothing where the bundle's version is better."""
-    standing = _grounds_of_older(client, champion) | champion.tags
-    rival = version.tags | _selected_by(bundle)  # an older version lacks some of these tags, and a person may delete any
+    """Return why the champion stays, or "" where the bundle's version is better."""
+    standing = _tags_of_older(client, champion) | champion.tags
+    rival = version.tags | _selected_by(bundle)  # older releases lack some of these tags, and any may be deleted
     why = why_incomparable(rival, standing)
     if not why and not _has_files(client, champion):
         why = "its files are gone"
     if why:
-        return f"{why}; `{_crowning(version)}` changes it"
+        return f"{why}; `{_promotion(version)}` changes it"
     return "" if is_better(rival, standing) else f"{figures(standing)}; this one {figures(rival)}"
 
 
-def _crowning(version: ModelVersion) -> str:
-    """Return the command by which a person makes a version champion."""
+def _promotion(version: ModelVersion) -> str:
+    """Return the command that makes a version champion."""
     return f"python -m pipeline.command.champion {version.version} --model {shlex.quote(version.name)}"
 
 
-def _grounds_of_older(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
-    """Return what its run says of a version that was registered before its tags said it."""
+def _tags_of_older(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
+    """Return the selection tags of a version that was registered without them, from its run's parameters."""
     run = None if LOSS in version.tags or not version.run_id else _found(client.get_run, version.run_id)
-    return grounds_of_run(run.data.params) if run else {}
+    return selection_tags_of_run(run.data.params) if run else {}
 
 
 def _add_version(store: Store, model: RegisteredModel, bundle: Bundle, sample: NDArray[np.uint8]) -> ModelVersion:
     run = store.run_of(bundle.digest, os.environ.get("DVC_EXP_NAME"))
     if not run:
-        raise NetworkError(f"the run of bundle {bundle.digest[:12]} has not arrived in the MLflow store; repeat when it has")
+        raise NetworkError(f"the run of bundle {bundle.digest[:12]} is not in the MLflow store yet; repeat when it is")
     model_id, uri = _log_model(store, bundle, run.info.run_id, sample)
     test = {metric: value for metric, value in run.data.metrics.items() if metric.startswith("test/")}
     tags = {"bundle": bundle.digest, **{metric: str(value) for metric, value in test.items()}, **_selected_by(bundle)}
@@ -148,26 +147,26 @@ def _add_version(store: Store, model: RegisteredModel, bundle: Bundle, sample: N
 
 
 def _selected_by(bundle: Bundle) -> dict[str, str]:
-    """Return a version's tags that say what the bundle's network was selected by, and its figures."""
-    figures_of_kept = {metric: str(value) for metric, value in bundle.validation.items()}
-    return figures_of_kept | grounds(bundle.config, bundle.manifest.data_digest)
+    """Return the tags of a new version: its metrics at the kept epoch, and its selection tags."""
+    metrics = {metric: str(value) for metric, value in bundle.validation.items()}
+    return metrics | selection_tags(bundle.config, bundle.manifest.data_digest)
 
 
 def _log_model(store: Store, bundle: Bundle, run_id: str, sample: NDArray[np.uint8]) -> tuple[str, str]:
-    """Store the network in the run; return the logged model's id and URI."""
+    """Log the network to the run; return the logged model's id and URI."""
     example = sample.astype(np.float32)  # (B, H, W, C)
     predictor = bundle.predictor()
     with torch.no_grad():
         probabilities = predictor(torch.from_numpy(example)).numpy()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch.export's and MLflow's own deprecations
+        warnings.simplefilter("ignore")  # deprecations within torch.export and MLflow
         model = mlflow.initialize_logged_model(name="model", source_run_id=run_id)
         logged = mlflow.pytorch.log_model(
             predictor,
             name="model",
             input_example=example,
             signature=infer_signature(example, probabilities),
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],  # to infer them would take 6 s
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],  # inferring them takes 6 s
             metadata={"classes": bundle.manifest.classes, "bundle": bundle.digest},
             model_id=model.model_id,
         )
@@ -176,14 +175,14 @@ def _log_model(store: Store, bundle: Bundle, run_id: str, sample: NDArray[np.uin
 
 @contextmanager
 def _mlflows_default(store: Store) -> Iterator[None]:
-    """Make the store the one that MLflow's functions write to; afterwards leave no trace, also not in the environment."""
+    """Make the store the default of MLflow's fluent API, and restore the environment variables that it changes."""
     given = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_experiment(experiment_id=store.experiment)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(cast(str, None))  # unset, which its signature does not say that it takes
+        mlflow.set_tracking_uri(cast(str, None))  # unset: its signature lacks None
         for name, value in given.items():
             os.environ.pop(name, None)
             os.environ.update({name: value} if value is not None else {})

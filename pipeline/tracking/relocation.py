@@ -1,65 +1,98 @@
-"""The place of a project's artifacts: the database names it by absolute paths, which lead astray once the project is moved."""
+"""The store's URI and whether it responds; and a moved project, whose absolute artifact paths in MLflow's database are rewritten."""
 
 import hashlib
 import os
 import re
+import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, String, column, create_engine, func, inspect, literal, make_url, select, table, update
 
-from pipeline.config.counted import counted
+from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
-from pipeline.tracking.experiment import CONFIGURED
-from pipeline.tracking.journal import STORE
-from pipeline.tracking.notes import note, note_once
+from pipeline.config.secrets import login_of
+from pipeline.config.wording import counted
+from pipeline.tracking.events import STORE
+from pipeline.tracking.faults import note, note_once
 
+CONFIGURED = "image-line.experiment"  # tag of an experiment: its name in the config
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"  # below the project's root
-COLUMNS = (  # that name artifacts
+COLUMNS = (  # that hold artifact paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-LONGEST = 60  # characters of an experiment's folder: a file's name has 255 bytes at most, and a character up to four
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}  # used where the URI has none
+PATIENCE = 5  # seconds that probe waits; MLflow itself retries for minutes
+LONGEST = 60  # characters of an experiment's folder: up to 4 bytes each, of the 255 that a file name may have
 COMMAND = "python -m pipeline.command.doctor --moved"
 
 
 def uri_of(config: Tracking, home: Path) -> str:
+    """Return the store's URI: tracking.uri, else MLFLOW_TRACKING_URI, else the database in the project's root."""
     return config.uri or os.environ.get(STORE) or embedded(home)
 
 
 def embedded(home: Path) -> str:
-    """Return the URI of the database in the project's root, whatever letters that has."""
+    """Return the URI of the database in the project's root, whose path may hold any characters."""
     path = str(home / DATABASE)
     quoted = path.replace("%", "%25").replace("?", "%3F")
-    driver = "+pysqlite" * (quoted != path)  # the default one; where a URI names it, MLflow makes no folder of the quoted name
+    driver = "+pysqlite" * (quoted != path)  # the default driver; naming it keeps MLflow from making a folder of the quoted name
     return f"sqlite{driver}:///{quoted}"
 
 
 def location(home: Path, experiment: str) -> str:
-    """Return the place of an experiment's artifacts."""
+    """Return where an experiment's artifacts go: a path, or a file URI where the path has a %."""
     return _address(home / ARTIFACTS / folder_of(experiment))
 
 
 def _address(place: Path) -> str:
-    """Return a path, or its URI where MLflow would take a part of the path for an escape."""
+    """Return a path, or its URI where MLflow would unquote a part of the path."""
     return place.as_uri() if "%" in str(place) else str(place)
 
 
 def folder_of(experiment: str) -> str:
-    """Return the name of a folder for an experiment's artifacts, whose own name may lead out of mlruns/ or be no name of a file."""
+    """Return a valid folder name of at most 69 characters for an experiment, whose name may be any text."""
     safe = re.sub(r"[^\w. -]", "_", experiment).strip(". ")[:LONGEST]
     if safe == experiment:
         return safe
     return f"{safe}-{hashlib.sha256(experiment.encode()).hexdigest()[:8]}"
 
 
+def probe(uri: str) -> None:
+    """Check that the store responds. Raises OSError or sqlite3.Error where it does not, or its file is locked or no database.
+
+    Raises NetworkError for a URI that libraries would misparse, showing a part of its password as the host."""
+    host, port = _host_and_port(uri)
+    if host and port:
+        socket.create_connection((host, port), timeout=PATIENCE).close()
+    if (file := file_of(uri)) and file.is_file():
+        with closing(sqlite3.connect(file, timeout=PATIENCE)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master")
+
+
+def _host_and_port(uri: str) -> tuple[str | None, int | None]:
+    ending = "/?#" if uri.startswith("http") else "/?#@"  # what ends a password for the URI's parsers
+    try:
+        parts = urlsplit(uri)
+        if not set(ending) & set(login_of(uri)):
+            return parts.hostname, parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError:
+        pass
+    raise NetworkError(
+        "the MLflow store's address can't be read (tracking.uri, or MLFLOW_TRACKING_URI); "
+        "in a password write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D"
+    )
+
+
 def check_place(uri: str, home: Path) -> None:
-    """Mend the database of a project that was moved or copied, if it is the one in its own root; say so, and what is missing."""
+    """Rewrite the artifact paths of a moved or copied project, in the database in its root only; note that, and missing artifacts."""
     database = home / DATABASE
     if uri != embedded(home) or not database.exists() or not is_same(database.resolve().parent, home):
         return
@@ -74,33 +107,33 @@ def check_place(uri: str, home: Path) -> None:
 
 
 def warn_if_astray(uri: str, home: Path, artifacts: str, experiment: str) -> None:
-    """Say so where another database leads to a project that is not there: a person knows whose artifacts these are."""
+    """Print a note if another database has its artifacts in a project that is gone: only a person knows whose they are."""
     if uri.startswith("http") or not (old := home_of(artifacts, experiment)) or is_same(old, home):
         return
-    if not old.exists() or ((database := file_of(uri)) and database.resolve().is_relative_to(home.resolve())):  # which moves along
+    if not old.exists() or ((database := file_of(uri)) and database.resolve().is_relative_to(home.resolve())):  # it has moved along
         note_once(f"experiment {experiment} has its artifacts in {artifacts}; if the project was moved from there, `{COMMAND}` mends it")
 
 
 def file_of(uri: str) -> Path | None:
-    """Return the file of a sqlite database; None: it is another kind of store."""
+    """Return the file of a SQLite database; None: another kind of store."""
     url = make_url(uri) if uri.startswith("sqlite") else None
     return Path(url.database) if url and url.database else None
 
 
 def home_of(artifacts: str, experiment: str) -> Path | None:
-    """Return the project in whose mlruns/ an experiment has its artifacts; None: they lie in none."""
+    """Return the project in whose mlruns/ an experiment has its artifacts; None: in no project's."""
     place = Path(unquote(urlsplit(artifacts).path) if artifacts.startswith("file:") else artifacts)
-    ends = ((ARTIFACTS, folder_of(experiment)), (Path(ARTIFACTS) / experiment).parts)  # the latter where it was made before
+    ends = ((ARTIFACTS, folder_of(experiment)), (Path(ARTIFACTS) / experiment).parts)  # the latter by earlier versions
     return next((Path(*place.parts[: -len(end)]) for end in ends if place.is_absolute() and place.parts[-len(end) :] == end), None)
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Tell whether two paths are the same folder, be it by a link or a mount."""
+    """Return whether two paths are the same folder, also through links and mounts."""
     return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def mend(uri: str, home: Path) -> list[Path]:
-    """Let the database lead to the artifacts in this project, in one transaction; return the places where it had been."""
+    """Point the database to this project's artifacts, in one transaction; return the projects that it pointed to."""
     with _transaction(uri) as connection:
         tables = set(inspect(connection).get_table_names())
         homes = [old for old in _homes(connection, tables) if not is_same(old, home)]
@@ -112,7 +145,7 @@ def mend(uri: str, home: Path) -> list[Path]:
 
 
 def _homes(connection: Connection, tables: set[str]) -> list[Path]:
-    """Return the projects in which our experiments have their artifacts."""
+    """Return the projects in which the experiments have their artifacts."""
     if not {"experiments", "experiment_tags"} <= tables:
         return []
     experiments = table("experiments", column("experiment_id"), column("artifact_location"), column("name"))
@@ -126,7 +159,7 @@ def _homes(connection: Connection, tables: set[str]) -> list[Path]:
 
 
 def _replace(connection: Connection, name: str, artifacts: str, old: Path, home: Path) -> None:
-    """Replace the old home in a column, in both ways in which it may be written."""
+    """Replace the old project in a column, written as a path or as a URI."""
     place = column(artifacts, String)
     rows = table(name, place)
     for was in (f"{old / ARTIFACTS}/", f"{(old / ARTIFACTS).as_uri()}/"):

@@ -1,11 +1,8 @@
-"""One run as the stages see it: what they tell goes into a journal, and from there into MLflow.
+"""One MLflow run as the stages see it: log_* calls append to its event log, which the uploader sends to MLflow.
 
-No import of mlflow: a training starts without it, and its code is no dependency of the training."""
+It does not import mlflow: a training starts faster without it, and does not depend on the code that does."""
 
 import json
-import os
-import platform
-import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,201 +17,174 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.composition import Tree, dump, leaves
-from pipeline.config.errors import Stopped
-from pipeline.config.order import spelled
-from pipeline.config.places import WORKSPACE
+from pipeline.config.compose import dump
+from pipeline.config.errors import Settled, Stopped
+from pipeline.config.paths import WORKSPACE
 from pipeline.config.schema import Config
 from pipeline.config.secrets import redact
-from pipeline.dataset.manifest import SPLITS, Manifest
-from pipeline.model.rows import Summary
-from pipeline.tracking.journal import BEGIN, ERROR, STORE, Event, Journal
-from pipeline.tracking.notes import note_once
-from pipeline.training.device import kind_of_device
+from pipeline.config.tree import Tree
+from pipeline.dataset.files import save_array
+from pipeline.dataset.manifest import Manifest
+from pipeline.model.layer_rows import Summary
+from pipeline.tracking.events import BEGIN, ERROR, PICTURES, EventLog
+from pipeline.tracking.provenance import begin_fields
 
-MADE = "data_digest"  # a tag that every run has from its beginning
-AFTERMATH = 30.0  # seconds that a training which failed waits until its run says so
-PICTURES = "pictures"  # the section of the pages that shows them
-CODE = ("pipeline", "dvc.yaml", "requirements.lock")  # what "dirty" looks at: params.yaml always differs in an experiment
+CREATED = "data_digest"  # a tag that every run has from the start
+PATIENCE = 30.0  # seconds that a failed training waits for MLflow to get its end state
+LONGEST_REASON = 500  # characters of the tag with the reason of a failure
 
 
 class Run:
-    """Everything that is told lands in the journal at once; steps are epochs, 0 before training."""
+    """Logs to a run without waiting for MLflow or raising its errors. Steps are epochs; 0 is before training."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, events: EventLog) -> None:
+        self.events = events
         self.unless: str | None = None
 
     @contextmanager
-    def lacking(self, tag: str) -> Iterator[None]:
-        """What is told meanwhile is only for a run that had no such tag when it was joined."""
+    def unless_tagged(self, tag: str) -> Iterator[None]:
+        """Log what follows only if the run did not have this tag when it was resumed."""
         self.unless = tag
         yield
         self.unless = None
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        self._tell("metrics", values=metrics, step=step)
+        """Log metrics of one step; a step that an earlier start of the training logged is skipped."""
+        self._log("metrics", values=metrics, step=step)
 
     def log_filters(self, weight: NDArray[np.float32], step: int) -> None:
-        """Tell the first layer's filters, (out, in, kh, kw); delivery draws them."""
-        path = self.journal.place("filters.npy")
-        np.save(path, weight)
-        self._tell("filters", path, step=step)
+        """Log the first layer's filters, (out, in, kh, kw), which the uploader draws."""
+        path = self.events.new_file("filters.npy")
+        save_array(path, weight)
+        self._log("filters", path, step=step)
 
     def log_layers(self, name: str, summary: Summary, batch_size: int) -> None:
-        """Tell a network's layers; delivery writes the table for batches of that size, and draws the network."""
-        path = self.journal.place("layers.json")
+        """Log a network's layers; the uploader draws them and writes the layer table for this batch size."""
+        path = self.events.new_file("layers.json")
         path.write_text(json.dumps(asdict(summary)))
-        self._tell("layers", path, name=name, batch_size=batch_size)
+        self._log("layers", path, name=name, batch_size=batch_size)
 
     def log_image(self, key: str, image: Path, step: int) -> None:
-        """Tell a picture that the pages show beside the same key's of other runs and steps."""
-        self._tell("image", self._copied(image), key=key, step=step)
+        """Log a picture; the MLflow UI shows those of one key side by side."""
+        self._log("image", self._copied(image), key=key, step=step)
 
     def log_file(self, file: Path, folder: str | None = None) -> None:
-        self._tell("artifact", self._copied(file), folder=folder)
+        """Log a copy of a file as an artifact. folder: among the run's artifacts; None: the root."""
+        self._log("artifact", self._copied(file), folder=folder)
 
     def log_text(self, text: str, name: str) -> None:
-        path = self.journal.place(name)
+        """Log a text as an artifact named `name`."""
+        path = self.events.new_file(name)
         path.write_text(text)
-        self._tell("artifact", path, folder=None)
+        self._log("artifact", path, folder=None)
 
     def log_kept(self, best: dict[str, float]) -> None:
-        """Tell the validation figures of the epoch whose weights were kept: of a curve MLflow's table shows the last value."""
+        """Log the kept epoch's validation metrics as best/…, because MLflow's table shows the last value of a curve."""
         self.log_metrics({f"best/{name}": value for name, value in best.items() if name.startswith("validation/")}, int(best["epoch"]))
 
     def log_report(self, reports: Path, step: int) -> None:
-        """Tell what reports/ says of the test images. step: the epoch whose weights were kept."""
+        """Log the test metrics and the files of reports/. step: the epoch whose weights were kept."""
         metrics = json.loads((reports / "metrics.json").read_text())
-        self.log_metrics({f"test/{name}": metrics["test"][name] for name in ("accuracy", "loss")}, step)
+        self.log_metrics({f"test/{name}": value for name, value in metrics["test"].items() if isinstance(value, float)}, step)
         for path in sorted(reports.glob("*.*")):
             self.log_file(path, "reports")
-        self.tag(evaluated="true", views=metrics["views"])
+        self.tag(evaluated="true", tta=metrics["tta"])
 
-    def log_pictures(self, pictures: Path) -> None:
-        """Tell the pictures of a trained network, each under its file's name."""
+    def log_pictures(self, pictures: Path, film: Path) -> None:
+        """Log the pictures of a trained network, each under its file name, and what moves, which MLflow's images don't, as a file."""
         for path in sorted(pictures.glob("*.png")):
-            if path.stem != "filters":  # which log_filters has told
-                self.log_image(f"{PICTURES}/{path.stem}", path, step=0)  # not the kept epoch: the pages compare equal steps
+            if path.stem != "filters":  # logged by log_filters
+                self.log_image(f"{PICTURES}/{path.stem}", path, step=0)  # not the kept epoch: the MLflow UI compares equal steps
+        for path in sorted(film.glob("*.webp")):
+            self.log_file(path, film.name)
         self.tag(explained="true")
 
     def log_lock(self) -> None:
-        """Tell dvc.lock, which names the data and the code of every stage that has run."""
+        """Log dvc.lock, which holds the hashes of every stage's data and code."""
         if (lock := WORKSPACE / "dvc.lock").exists():
             self.log_file(lock)
 
     def tag(self, **tags: str) -> None:
-        self._tell("tags", values=tags)
+        """Set tags; values are truncated to MLflow's 8,000 characters."""
+        self._log("tags", values=tags)
 
     def fail(self, reason: str) -> None:
-        self.tag(**{ERROR: redact(reason)[:500]})
+        """End the run as FAILED, with the redacted reason in its tag `error`."""
+        self.tag(**{ERROR: redact(reason)[:LONGEST_REASON]})
         self.end("FAILED")
 
     def end(self, status: str) -> None:
-        self.journal.write("end", status=status)
+        """End the run. status: FINISHED, FAILED or KILLED."""
+        self.events.write("end", status=status)
 
     def _copied(self, file: Path) -> Path:
-        return Path(shutil.copyfile(file, self.journal.place(file.name)))
+        return Path(shutil.copyfile(file, self.events.new_file(file.name)))
 
-    def _tell(self, event: str, file: Path | None = None, **told: Any) -> None:
+    def _log(self, event: str, file: Path | None = None, **fields: Any) -> None:
         if file:
-            told["file"] = str(file.relative_to(self.journal.folder))
-        self.journal.write(event, **told, unless=self.unless)
+            fields["file"] = str(file.relative_to(self.events.folder))
+        self.events.write(event, **fields, unless=self.unless)
 
 
 @contextmanager
-def tracked_training(cfg: Config, manifest: Manifest, home: Path, training: str | None = None) -> Iterator[Run]:
-    """Follow a training by one MLflow run with a true end state, also after an error or a signal.
+def tracked_training(cfg: Config, manifest: Manifest, home: Path, **tags: str) -> Iterator[Run]:
+    """Track a training in one MLflow run, which gets its true end state even after an error or a signal.
 
-    training: a name that all starts of one training have in common, which go on in the same run; None: it has but one.
-    home: the project's root, where the journal lies. A courier delivers while the training goes on; a training that
-    ends well waits for its last events no longer than its share (tracking.wait), any other until they have arrived."""
-    start, patience = time.monotonic(), AFTERMATH
-    run = Run(Journal(home))
-    name = {"training": training} if training else {}
-    begin(run, asdict(cfg), manifest, **name, repeatable=str(not cfg.training.budget).lower())
+    home: the project's root, which holds the event log. tags: see `begin`; without `training` the training has one start. A trial of a
+    sweep does not wait for MLflow to get its failure: its driver reports it, and has the next trial to start."""
+    run = Run(EventLog(home))
+    begin(run, asdict(cfg), manifest, **tags, repeatable=str(not cfg.training.budget).lower())
     run.log_lock()
-    courier = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.tracking.courier", str(run.journal.folder), str(home)],
+    with uploading(run, home, cfg.tracking.wait, patience=0 if "trial" in tags else PATIENCE):
+        yield run
+
+
+@contextmanager
+def uploading(run: Run, home: Path, wait: float, patience: float = PATIENCE) -> Iterator[None]:
+    """Send a run's log to MLflow by a process beside this one, and end the run as the block ends.
+
+    At the end a finished run waits for that process for at most `wait`, a share of its duration, a failed one for at most `patience`,
+    in seconds; what is left is sent all the same."""
+    start = time.monotonic()
+    uploader = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.tracking.uploader", str(run.events.folder), str(home)],
         cwd=WORKSPACE,
         stdin=subprocess.DEVNULL,
-        start_new_session=True,  # a Ctrl-C in the terminal ends the training; the courier still brings the news
+        start_new_session=True,  # Ctrl-C in the terminal must end the training, not the uploader
     )
     try:
-        yield run
+        yield
     except Exception as error:
         run.fail(str(error))
+        raise
+    except Settled as settled:
+        run.tag(pruned=str(settled))
+        run.end("KILLED")
         raise
     except BaseException:
         run.end("KILLED")
         raise
     else:
         run.end("FINISHED")
-        patience = cfg.tracking.wait * (time.monotonic() - start)
+        patience = wait * (time.monotonic() - start)
     finally:
-        run.journal.close()
-        _wait_for(courier, patience)
+        run.events.close()
+        _wait_for(uploader, patience)
 
 
-def _wait_for(courier: subprocess.Popen[bytes], seconds: float) -> None:
-    """Let the last events arrive, or leave them to the courier, which goes on when this process has ended."""
-    end = Thread(target=courier.wait, daemon=True)  # it outlives this call, so that a multirun leaves no zombies
+def _wait_for(uploader: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for the uploader for some seconds; after that it finishes alone."""
+    end = Thread(target=uploader.wait, daemon=True)  # outlives this call, so that a multirun leaves no zombies
     end.start()
     with suppress(Stopped):
         end.join(seconds)
 
 
-def begin(run: Run, config: Tree, manifest: Manifest, **tags: str) -> None:
-    """Open a run with the parameters, the config, the data and the code of a training.
+def begin(run: Run, config: Tree, manifest: Manifest, name: str | None = None, **tags: str) -> None:
+    """Begin a run with the parameters, config, dataset and code version of a training.
 
-    A tag `bundle` stands for the run that trained that bundle, a tag `training` for that of the training's earlier starts,
-    where the store has it."""
-    run.journal.write(BEGIN, **opening(config, manifest, tags))
-    with run.lacking(MADE):
+    A tag `bundle` resumes the run that trained this bundle, a tag `training` that of the training's earlier starts, if the
+    store has it; otherwise a run is created. name: of the run, where it is not that of a single training."""
+    run.events.write(BEGIN, **begin_fields(config, manifest, tags, name))
+    with run.unless_tagged(CREATED):
         run.log_text(dump(config), "config.yaml")
-
-
-def opening(config: Tree, manifest: Manifest, tags: dict[str, str]) -> Event:
-    experiment = {"dvc_experiment": os.environ["DVC_EXP_NAME"]} if "DVC_EXP_NAME" in os.environ else {}
-    return {
-        "name": run_name(config),
-        "tracking": config["tracking"],
-        "by_variable": not config["tracking"]["uri"] and bool(os.environ.get(STORE)),  # not what it says: that may hold a password
-        "params": {key: str(value) for key, value in leaves(spelled(config))},  # under the names of `dvc params diff`
-        "tags": {**tags, **experiment, **code_tags(), "data_digest": manifest.data_digest},
-        "data": {
-            "name": manifest.dataset,
-            "digest": manifest.data_digest[:36],  # MLflow's longest
-            "source": config["dataset"]["sources"],
-            "images": {split: manifest.images(split) for split in SPLITS},
-            "shape": list(manifest.image_shape),  # height, width, channels
-        },
-    }
-
-
-def run_name(config: Tree) -> str:
-    """Return the experiment's name in `dvc exp show`, else model, data and time; never MLflow's, which a seed repeats."""
-    return os.environ.get("DVC_EXP_NAME") or f"{config['model']['name']}-{config['dataset']['name']}-{time.strftime('%m%d-%H%M%S')}"
-
-
-def code_tags() -> dict[str, str]:
-    """Return the git commit, marked where the code differs from it, and what could break bit-identity."""
-    tags = {
-        "torch": version("torch"),
-        "machine": platform.machine(),
-        "device": kind_of_device(),
-        "mlflow.source.name": Path(sys.argv[0]).stem,
-    }
-    try:
-        tags["commit"] = tags["mlflow.source.git.commit"] = _git("rev-parse", "HEAD")
-        tags["dirty"] = str(bool(_git("status", "--porcelain", "--", *CODE))).lower()
-    except (OSError, subprocess.CalledProcessError) as error:
-        tags["commit"] = "not in git"
-        if "safe.directory" in (getattr(error, "stderr", None) or ""):  # git's own hint, in every language
-            trust = shlex.join(["git", "config", "--global", "--add", "safe.directory", str(WORKSPACE)])
-            note_once(f"git does not read this folder, which is another user's, so the run does not say its commit; `{trust}` allows it")
-    return tags
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=WORKSPACE, check=True, capture_output=True, text=True).stdout.strip()

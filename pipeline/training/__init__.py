@@ -1,1 +1,1 @@
-"""The Lightning layer: how a network learns."""
+"""Training on lightning.Fabric: the loop, the module that it trains, optimizers, losses, callbacks, checkpoints."""

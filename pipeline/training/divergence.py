@@ -1,15 +1,41 @@
-"""Where a forward pass leaves the finite numbers."""
+"""Detect divergence: a loss that is not finite or far above chance, and the first layer whose output is not finite."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pipeline.config.errors import DivergedError
+
+CHECK_EVERY = 50  # steps on an accelerator, where a check of the loss synchronises
+
+
+def require_finite(loss: Tensor, network: nn.Module, images: Tensor, step: int, optimizer: Optimizer) -> None:
+    """Raise DivergedError for a loss, (), that is not finite, naming the first layer whose output for `images`, (B, C, H, W), is not."""
+    if not math.isfinite(value := loss.item()):
+        raise _diverged(f"the loss became {value} at step {step}: {describe(network, images)}", optimizer)
+
+
+def require_plausible(metrics: dict[str, float], epoch: int, limit: float, optimizer: Optimizer) -> None:
+    """Raise DivergedError where an epoch's metrics are not finite or its training loss is above `limit`."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise _diverged(f"the {name.replace('/', ' ')} of epoch {epoch} is {value}", optimizer)
+    if (loss := metrics["train/loss"]) > limit:
+        raise _diverged(f"the loss of epoch {epoch} is {loss:.4g}, guessing would be far below {limit:.3g}", optimizer)
+
+
+def _diverged(what: str, optimizer: Optimizer) -> DivergedError:
+    rate = optimizer.param_groups[0]["initial_lr"]  # of the config, before any schedule
+    return DivergedError(f"training diverged: {what}. The learning rate was {rate:g}; try optimizer.lr={rate / 10:g}")
 
 
 @dataclass
 class Pass:
-    """What a forward pass has shown so far."""
+    """What the hooks of a forward pass have seen so far."""
 
     bad: str | None = None  # the first module whose output is not finite; "" is the network itself
     values: Tensor | None = None  # that output
@@ -18,13 +44,13 @@ class Pass:
 
 
 def describe(network: nn.Module, images: Tensor) -> str:
-    """Say in a sentence which layer first gives a value that is not finite for `images`, (B, C, H, W), as they go through `network`.
+    """Return a sentence on the first layer whose output is not finite for `images`, (B, C, H, W).
 
-    In the mode that it is in, so that it is the pass that failed, but for dropout; its buffers are left as they were."""
+    The network runs in its current mode, so this repeats the failed pass except for dropout; its buffers are restored."""
     if not images.isfinite().all():
         return f"{_count(images)} of the images are not finite themselves"
     found = Pass(largest=images.abs().max().item())
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]  # batch norm's, which a pass in training mode changes
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]  # batch norm updates its statistics in training mode
     hooks = [
         layer.register_forward_hook(lambda _layer, _given, given, name=name: _look(found, name, given))
         for name, layer in network.named_modules()
@@ -42,7 +68,7 @@ def describe(network: nn.Module, images: Tensor) -> str:
 
 
 def _look(found: Pass, name: str, given: Any) -> None:
-    """Look at what a module gave; the modules within it came before, so that a bad sum is its own and a bad layer is not."""
+    """Inspect a module's output. Its submodules were inspected before it, so the first bad module is the innermost."""
     if found.bad is not None:
         return
     for values in given if isinstance(given, tuple) else (given,):
@@ -68,7 +94,7 @@ def _sentence(network: nn.Module, found: Pass) -> str:
 
 
 def _own(network: nn.Module, layer: str) -> list[tuple[str, Tensor]]:
-    """Return the parameters and buffers that a module has itself; what those within it have has shown already in their output."""
+    """Return a module's own parameters and buffers; those of its submodules would have shown in their output."""
     module = network.get_submodule(layer)
     return [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
 

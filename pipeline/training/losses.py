@@ -1,7 +1,9 @@
-"""Losses that torch lacks: scores (B, classes) and labels (B,) -> one number, the mean over the images; and the whole of a network's.
+"""Losses that torch lacks, scores (B, classes) and labels (B,) -> mean loss (); and batches that are cut into parts.
 
-weight: (classes,), how much an image of each class counts (training.balance=weights); the mean is then the weighted one."""
+weight: (classes,), the weight of each class's images in the mean (training.balance=weights); None: all count the same."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 
 
 class ImageLoss(nn.Module):
-    """The mean of what `of_images` gives for each image."""
+    """The (weighted) mean of `of_images` over a batch."""
 
     weight: Tensor | None
 
@@ -19,10 +21,11 @@ class ImageLoss(nn.Module):
         self.register_buffer("weight", weight)
 
     def of_images(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Return (B,)."""
+        """Return the loss of each image, (B,)."""
         raise NotImplementedError
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss, ()."""
         losses = self.of_images(scores, labels)  # (B,)
         if self.weight is None:
             return losses.mean()
@@ -33,8 +36,8 @@ class ImageLoss(nn.Module):
 class HalfSquaredError(ImageLoss):
     """Half the sum over classes of (target - probability)^2, the target 1 for the true class and 0 for the others.
 
-    The tutorials' error (Deshpande; Karn). The half makes the derivative by a probability: probability - target.
-    label_smoothing: share of the target that all classes get alike."""
+    The error of Deshpande's and Karn's tutorials. With the half, the derivative by a probability is probability - target.
+    label_smoothing: share of the target that is spread evenly over all classes."""
 
     def __init__(self, label_smoothing: float = 0.0, weight: Tensor | None = None) -> None:
         super().__init__(weight)
@@ -47,9 +50,9 @@ class HalfSquaredError(ImageLoss):
 
 
 class BinaryCrossEntropy(ImageLoss):
-    """-log(probability of the true class of two), that of the second class being sigmoid(second score - first score).
+    """-log p of the true one of two classes; the probability of the second is sigmoid(second score - first score).
 
-    label_smoothing: share of the target that both classes get alike. Raises ValueError for scores of other than two classes."""
+    label_smoothing: share of the target that is spread evenly over both classes. Raises ValueError for scores of other than two classes."""
 
     def __init__(self, label_smoothing: float = 0.0, weight: Tensor | None = None) -> None:
         super().__init__(weight)
@@ -72,15 +75,15 @@ class Focal(ImageLoss):
     def of_images(self, scores: Tensor, labels: Tensor) -> Tensor:
         log_p = scores.log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)  # (B,)
         miss = -torch.expm1(log_p)  # 1 - p
-        # The power of an exact 0 has an infinite slope where gamma is below 1, and the gradient would be NaN.
+        # For gamma below 1 the power has an infinite slope at 0, so the gradient would be NaN.
         return -(miss.clamp(min=torch.finfo(miss.dtype).tiny) ** self.gamma) * log_p
 
 
 class MAPCriterion(ImageLoss):
     """y_D + log(exp(-bound) + sum of exp(-y_i)), y_i = -score of class i a distance, D the true class (LeCun et al. 1998, equation 9).
 
-    Cross-entropy beside a rubbish class at the distance `bound`: the true class is drawn nearer than that, others are pushed no
-    further. Without it an image teaches nothing once its class is nearest by a little."""
+    Cross-entropy with a rubbish class at distance `bound`: the true class is pulled nearer than that, others are pushed no
+    further. Without it an image has no gradient once its class is slightly nearest."""
 
     def __init__(self, bound: float, weight: Tensor | None = None) -> None:
         super().__init__(weight)
@@ -92,20 +95,59 @@ class MAPCriterion(ImageLoss):
 
 
 def counted(loss: nn.Module, labels: Tensor) -> Tensor | int:
-    """Return how much images of these labels, (B,), count in the mean that `loss` gives: each as one, or by its class's weight."""
+    """Return the weight of images with these labels, (B,), in the mean of `loss`: their number, or the sum of their class weights."""
     weight = getattr(loss, "weight", None)
-    if weight is None or isinstance(loss, nn.MultiMarginLoss):  # torch divides that one by the images, whatever they count
+    if weight is None or isinstance(loss, nn.MultiMarginLoss):  # torch divides this one by the number of images, not by their weight
         return len(labels)
     return weight[labels].sum()
 
 
 def whole_loss(network: nn.Module, loss: nn.Module, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `network` answered as scores, (B, classes), their loss, and this with the losses of auxiliary heads.
+    """Return the main scores, (B, classes), their loss, and that loss plus those of auxiliary heads, () each.
 
-    answer: the scores; or, of a network with such heads in training, (scores, *auxiliary scores), which count
+    answer: the network's output: scores, or with auxiliary heads in training (scores, *auxiliary scores), weighted by
     network.auxiliary_weight each."""
     scores, *auxiliary = answer if isinstance(answer, tuple) else (answer,)
     main = whole = loss(scores, labels)
     for other in auxiliary:
         whole = whole + network.auxiliary_weight * loss(other, labels)
     return scores, main, whole
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images of a batch, which may be mixed with others by mixup or CutMix."""
+
+    images: Tensor  # (B, C, H, W)
+    labels: Tensor  # (B,)
+    others: Tensor  # (B,): labels of the images mixed in
+    share: float  # of an image's own label, 0..1
+    batch: Tensor | int | None  # weight of the whole batch; None: this part is all of it
+
+    def losses(self, network: nn.Module, loss: nn.Module, answer: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores and losses as `whole_loss` does, the losses scaled to this part's share of its batch."""
+        scores, own, own_whole = self._of_labels(network, loss, answer, self.labels)
+        if self.share == 1:
+            return scores, own, own_whole
+        _, other, other_whole = self._of_labels(network, loss, answer, self.others)
+        return scores, torch.lerp(other, own, self.share), torch.lerp(other_whole, own_whole, self.share)
+
+    def _of_labels(self, network: nn.Module, loss: nn.Module, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores, main, whole = whole_loss(network, loss, answer, labels)
+        if self.batch is None:
+            return scores, main, whole
+        share = counted(loss, labels) / self.batch
+        return scores, main * share, whole * share
+
+    @property
+    def larger(self) -> Tensor:
+        """The label with the larger share of each image, (B,)."""
+        return self.labels if self.share > 0.5 else self.others
+
+
+def in_parts(images: Tensor, labels: Tensor, others: Tensor, share: float, loss: nn.Module, most: int) -> list[Part]:
+    """Cut a batch into the fewest parts of at most `most` images, of nearly equal size."""
+    count = math.ceil(len(labels) / most)
+    batch = counted(loss, labels) if count > 1 else None
+    cut = (tensor.tensor_split(count) for tensor in (images, labels, others))
+    return [Part(seen, own, other, share, batch) for seen, own, other in zip(*cut, strict=True)]

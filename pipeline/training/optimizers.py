@@ -1,7 +1,7 @@
-"""What an optimizer is given, by role; and Muon, an optimizer for filters.
+"""Parameter groups by role, and Muon for convolutions.
 
 Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, https://kellerjordan.github.io/posts/muon/, and
-airbench94_muon in https://github.com/KellerJordan/cifar10-airbench. torch.optim.Muon takes matrices alone, no filters."""
+airbench94_muon in https://github.com/KellerJordan/cifar10-airbench. torch.optim.Muon takes matrices only, no filters."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,21 +13,21 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 from torch.optim.sgd import sgd
 
-from pipeline.model.heads import heads_of
+from pipeline.model.init import heads_of
 from pipeline.model.lenet import Subsampling
 
 Group = dict[str, Any]
 
-SCALES = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, Subsampling)  # layers that multiply each map and add to it
-QUINTIC = (3.4445, -4.7750, 2.0315)  # x, x^3, x^5: the steepest at 0 that still brings singular values to 0.7..1.2 (Jordan et al.)
-TINY = 1e-7  # a norm below which gradients count as none
+SCALES = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, Subsampling)  # layers that scale and shift each feature map
+QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of x, x^3, x^5: steepest at 0 while singular values end in 0.7..1.2 (Jordan et al.)
+TINY = 1e-7  # smallest norm that is divided by
 
 
 def parameter_groups(network: nn.Module, decay: str) -> list[Group]:
-    """Return the parameters that learn, by role, each role's in the network's order; roles without any are left out.
+    """Return the trainable parameters as optimizer groups by role, in the network's order; empty roles are left out.
 
-    weights: filters and matrices. head: those of them that make the scores. vectors: biases, and what scales and shifts maps.
-    decay: weights takes the vectors out of the optimizer's weight decay, all leaves them in."""
+    Roles are weights (filters and matrices), head (those that compute the scores) and vectors (biases, and scales and shifts of
+    normalisation). decay: "weights" exempts the vectors from weight decay, "all" does not."""
     heads = {f"{name}.weight" for name in heads_of(network)}
     roles: dict[str, list[nn.Parameter]] = {"weights": [], "head": [], "vectors": []}
     for name, parameter in network.named_parameters():
@@ -44,13 +44,13 @@ def parameter_groups(network: nn.Module, decay: str) -> list[Group]:
 
 
 class Muon(Optimizer):
-    """Steps of filters and matrices are made orthogonal, so that all their directions learn alike; heads and vectors go by SGD.
+    """Orthogonalises the momentum updates of filters and matrices; heads and vectors are trained by SGD.
 
-    params: groups of `parameter_groups`, or parameters, of which those of two dimensions or more are weights.
-    lr: length of a weight's step in units of an orthogonal one; with `rescale`, about the share of its norm that a bank moves.
-    momentum: of the weights' gradients, Nesterov's; sgd_momentum: of the others', the same.
-    iterations: of Newton and Schulz. rescale: hold a bank's norm at the square root of its filters, where batch norm follows.
-    head_lr, vector_lr: learning rates of SGD. weight_decay: share of itself that a step takes from a weight at the full rate."""
+    params: groups of `parameter_groups`, or parameters, of which those with two dimensions or more are weights.
+    lr: scale of a weight's orthogonal update; with `rescale`, roughly the relative change of a filter bank per step.
+    momentum: Nesterov momentum of the weights; sgd_momentum: of all others.
+    iterations: of Newton-Schulz. rescale: hold a bank's norm at the square root of its number of filters (batch norm follows).
+    head_lr, vector_lr: learning rates of SGD. weight_decay: share of a weight that a step removes at the full rate."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Make one step, after `closure` where there is one; return what that returns."""
+        """Perform one optimization step; return the value of `closure`, None without one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -86,14 +86,14 @@ class Muon(Optimizer):
         return loss
 
     def _step_orthogonally(self, group: Group, gradients: dict[Tensor, Tensor]) -> None:
-        alike = defaultdict(list)  # orthogonalised at once: banks of one shape are many, and small
+        alike = defaultdict(list)  # banks of one shape are orthogonalised at once: they are many and small
         for weight, gradient in gradients.items():
             self._sum(weight).mul_(group["momentum"]).add_(gradient)
             alike[weight.shape].append(weight)
         for banks in alike.values():
             ahead = [gradients[bank].add(self._sum(bank), alpha=group["momentum"]).flatten(1) for bank in banks]  # each (out, in kh kw)
             steps = orthogonal(torch.stack(ahead), group["iterations"])
-            length = max(1, steps.shape[1] / steps.shape[2]) ** 0.5  # more filters than a bank's inputs: each moves as if there were fewer
+            length = max(1, steps.shape[1] / steps.shape[2]) ** 0.5  # a tall matrix: its rows would each move less
             for bank, step in zip(banks, steps, strict=True):
                 if group["rescale"]:
                     bank.mul_(len(bank) ** 0.5 / bank.norm().clamp(min=TINY))
@@ -115,7 +115,7 @@ class Muon(Optimizer):
         )
 
     def _sum(self, parameter: Tensor) -> Tensor:
-        """Return the sum of a parameter's gradients, each step's counting less by the momentum."""
+        """Return a parameter's momentum buffer."""
         state = self.state[parameter]
         if not state:
             state["sum"] = torch.zeros_like(parameter)
@@ -123,9 +123,9 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrices: Tensor, iterations: int) -> Tensor:
-    """Bring the singular values of each of (B, rows, columns) near 1; return float32 of that shape, bfloat16 on a GPU.
+    """Orthogonalise (B, rows, columns) approximately, U S V^T -> U V^T; return float32 of that shape, bfloat16 on a GPU.
 
-    U S V^T becomes about U V^T, by products of matrices alone: Newton and Schulz, as Jordan et al. tuned it."""
+    Newton-Schulz iteration with the coefficients of Jordan et al.: singular values end near 1."""
     x, cubed, fifth = QUINTIC
     rows, columns = matrices.shape[1:]
     wide = matrices.mT if rows > columns else matrices

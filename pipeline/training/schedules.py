@@ -1,4 +1,4 @@
-"""Schedules of the learning rate by the share of the training that is done, so that steps or a clock can drive them."""
+"""Learning-rate schedules as functions of training progress, 0..1, so that steps or a clock can drive them."""
 
 import math
 from collections.abc import Callable
@@ -9,22 +9,23 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 def line(share: float) -> float:
+    """Return a straight line: 0 at 0, 1 at 1."""
     return share
 
 
 def half_cosine(share: float) -> float:
-    """0 at 0, 1 at 1, level at both."""
+    """Return half a cosine: 0 at 0, 1 at 1, level at both."""
     return (1 - math.cos(math.pi * share)) / 2
 
 
 class OfShare(LRScheduler):
-    """From `start` to 1 and on to `end` times the optimizer's rate; the top is where the share `peak` of the training is done.
+    """Rises from `start` to 1 times the optimizer's rate until progress `peak`, then falls to `end` times it.
 
-    steps: all optimizer steps of the training; to be stepped after each of them. peak: from 0, where it begins with the top, to below 1.
-    The rate is computed anew each time, so a training that goes on has the bits of one that was not stopped."""
+    steps: optimizer steps of the whole training; the schedule is stepped after each. peak: at least 0 (no warmup), below 1.
+    The rate is a function of progress alone, so a resumed training has the same bits."""
 
     per_step = True
-    clock: Callable[[], float] | None = None  # returns the share that is done; None: that of the steps. No part of the state
+    clock: Callable[[], float] | None = None  # returns progress, 0..1; None: by steps. Not part of the state
 
     rise = staticmethod(line)
     fall = staticmethod(line)
@@ -34,35 +35,37 @@ class OfShare(LRScheduler):
         super().__init__(optimizer)
 
     def share(self) -> float:
-        """Return the share of the training that is done, 1 at most."""
+        """Return training progress, 0..1."""
         return min(1.0, self.clock() if self.clock else self.last_epoch / self.steps)
 
     def factor(self, share: float) -> float:
-        """Return what the optimizer's rates are multiplied by when this share is done, 0..1."""
+        """Return the factor of the optimizer's rates at this progress, 0..1."""
         if share < self.peak:
             return self.start + (1 - self.start) * self.rise(share / self.peak)
         return 1 + (self.end - 1) * self.fall((share - self.peak) / (1 - self.peak))
 
     def get_lr(self) -> list[Any]:
+        """Return the rate of each parameter group."""
         factor = self.factor(self.share())
         return [rate * factor for rate in self.base_lrs]
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state without the clock."""
         return {name: value for name, value in super().state_dict().items() if name != "clock"}
 
 
 class Triangle(OfShare):
-    """Up and down in straight lines (cifar10-airbench)."""
+    """Linear warmup and linear decay (cifar10-airbench)."""
 
 
 class WarmupCosine(OfShare):
-    """Up in a straight line (Goyal et al., arXiv:1706.02677, section 2.2), down along half a cosine (arXiv:1608.03983)."""
+    """Linear warmup (Goyal et al., arXiv:1706.02677, section 2.2), cosine decay (Loshchilov and Hutter, arXiv:1608.03983)."""
 
     fall = staticmethod(half_cosine)
 
 
 class OneCycle(OfShare):
-    """Up and down along half cosines (Smith and Topin, arXiv:1708.07120, as torch and fastai have it); the momentum stays."""
+    """Cosine warmup and cosine decay (Smith and Topin, arXiv:1708.07120, as in torch and fastai), at constant momentum."""
 
     rise = staticmethod(half_cosine)
     fall = staticmethod(half_cosine)

@@ -1,1 +1,1 @@
-"""Fine-tuning: a network that begins with given weights instead of first values."""
+"""Pretrained weights: load them into a network, replace its head, freeze layers."""

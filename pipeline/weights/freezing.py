@@ -1,20 +1,20 @@
-"""Take layers out of a training, but never those that make the scores."""
+"""Freeze layers, but never the output layers."""
 
-import difflib
 import re
 from collections.abc import Iterable
 
 from torch import nn
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.heads import heads_of
+from pipeline.config.wording import nearest
+from pipeline.model.init import heads_of
 
 
 def freeze(network: nn.Module, prefixes: list[str]) -> None:
-    """Keep layers as they are: no gradient, and evaluation mode, in which batch norm does not follow the batches.
+    """Freeze layers: no gradient, and evaluation mode, so that batch norm keeps its running statistics.
 
-    prefixes: beginnings of names, up to a dot, an underscore or the end: conv1 means conv1, conv1.bn and conv1_2, not conv10.
-    Raises ConfigError for one that no layer has, where a layer that makes the scores would not learn, and where none would."""
+    prefixes: of layer names, up to a dot, an underscore or the end: conv1 means conv1, conv1.bn and conv1_2, but not conv10.
+    Raises ConfigError for an unknown prefix, for freezing an output layer, and if no layer would learn."""
     layers = dict(network.named_modules())
     for prefix in prefixes:
         found = [name for name in layers if re.match(rf"{re.escape(prefix)}(?=[._]|$)", name)]
@@ -24,13 +24,13 @@ def freeze(network: nn.Module, prefixes: list[str]) -> None:
             layers[name].eval().requires_grad_(False)
     for head in heads_of(network):
         if not layers[head].weight.requires_grad:
-            raise ConfigError(f"weights.freeze holds {head}, which makes the scores and has to learn; leave it out", "weights.freeze")
+            raise ConfigError(f"weights.freeze includes the output layer {head}, which has to learn; leave it out", "weights.freeze")
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise ConfigError(f"weights.freeze={prefixes} leaves no layer that learns; leave one out", "weights.freeze")
+        raise ConfigError(f"weights.freeze={prefixes} leaves no trainable layer; leave one out", "weights.freeze")
 
 
 def _nearest(prefix: str, layers: Iterable[str]) -> str:
     names = [name for name in layers if name]
-    near = [name for name in names if name.endswith(f".{prefix}")] + difflib.get_close_matches(prefix, names, n=3, cutoff=0.5)
+    near = nearest(prefix, names, most=3, cutoff=0.5)
     first = [name for name in names if "." not in name]
-    return f"; the nearest are {', '.join(near[:3])}" if near else f"; there are {', '.join(first[:8])}"
+    return f"; the nearest are {', '.join(near)}" if near else f"; there are {', '.join(first[:8])}"

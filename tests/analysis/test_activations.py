@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.analysis.activations import Layer, feature_maps, in_words, layer_names, rows
-from pipeline.model import blocks
+from pipeline.analysis.activations import Layer, feature_maps, label_of, layer_names, rows
+from pipeline.model.layers import L2Pool2d, SumPool2d
 from pipeline.model.lenet import Subsampling
 
 IMAGE = torch.arange(64.0).reshape(1, 1, 8, 8) / 32 - 1  # (1, C, H, W)
@@ -44,7 +44,7 @@ def test_layers_come_in_the_order_of_the_computation_less_what_has_no_maps(netwo
         ("relu1", "activation", "batch norm, ReLU"),  # the normalisation is no step of the tutorials, but it is told
         ("pool1", "pooling", "max pooling"),
         ("conv2", "convolution", "convolution 3×3"),
-        ("tanh2", "activation", "Tanh"),
+        ("tanh2", "activation", "tanh"),
     ]
     assert [(layer.channels, *layer.size) for layer in layers] == [(6, 8, 8), (6, 8, 8), (6, 4, 4), (4, 2, 2), (4, 2, 2)]
 
@@ -122,16 +122,16 @@ def test_a_layer_of_ones_own_is_what_it_derives_from() -> None:
         (nn.Conv2d(1, 1, (3, 5)), "convolution 3×5"),
         (nn.MaxPool2d(2), "max pooling"),
         (nn.AdaptiveAvgPool2d(1), "average pooling"),
-        (blocks.SumPool2d(2), "sum pooling"),
-        (blocks.L2Pool2d(2), "L2 pooling"),
+        (SumPool2d(2), "sum pooling"),
+        (L2Pool2d(2), "L2 pooling"),
         (Subsampling(6), "subsampling"),
-        (nn.LocalResponseNorm(5), "LocalResponseNorm"),
+        (nn.LocalResponseNorm(5), "local response norm"),
         (nn.BatchNorm2d(1), "batch norm"),
         (nn.GELU(), "GELU"),
     ],
 )
-def test_kinds_are_told_in_words(layer: nn.Module, words: str) -> None:
-    assert in_words(layer) == words
+def test_kinds_are_told_label_of(layer: nn.Module, words: str) -> None:
+    assert label_of(layer) == words
 
 
 def test_names_lose_only_what_all_of_them_share() -> None:

@@ -4,7 +4,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.analysis.filters import colour_limit, enlarged, filter_mosaic, frames, largest, moved
+from pipeline.analysis.filters import colour_limit, enlarged, filter_mosaic, largest, relative_change, slices, strip_steps, strongest
 
 
 def weights(count: int, channels: int, size: int = 3) -> NDArray[np.float32]:
@@ -80,35 +80,24 @@ def test_an_enlarged_picture_has_sharp_squares_and_enough_pixels() -> None:
         assert (large[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4] == round(255 * value)).all()
 
 
-@pytest.mark.parametrize(
-    ("count", "kept", "most", "expected"),
-    [
-        (3, 2, 8, [0, 1, 2]),
-        (31, 30, 4, [0, 10, 20, 30]),
-        (31, 20, 4, [0, 10, 20, 30]),
-        (31, 24, 4, [0, 10, 24, 30]),  # the kept one in place of its neighbour
-        (31, 1, 4, [0, 1, 20, 30]),
-        (31, 29, 3, [0, 29, 30]),
-    ],
-)
-def test_a_film_has_the_first_the_kept_and_the_last_step_and_others_evenly_between(
-    count: int, kept: int, most: int, expected: list[int]
-) -> None:
-    assert frames(count, kept, most) == expected
+def test_a_strip_shows_the_wanted_epochs_that_were_kept_and_always_the_best_and_the_last() -> None:
+    wanted = [0, 1, 2, 5, 10]
+    assert strip_steps(list(range(31)), wanted, 27, 30) == [0, 1, 2, 5, 10, 27, 30]
+    assert strip_steps(list(range(4)), wanted, 3, 3) == [0, 1, 2, 3]
+    assert strip_steps([0, 2, 20], wanted, 7, 20) == [0, 2, 7, 20]
+    assert strip_steps([0, 1], [], 1, 1) == [1]
 
 
-@pytest.mark.parametrize("most", [3, 5, 8])
-def test_a_film_never_repeats_a_step(most: int) -> None:
-    for count in range(2, 40):
-        for kept in range(1, count):
-            shown = frames(count, kept, most)
-            assert shown == sorted(set(shown))
-            assert len(shown) == min(count, most)
-            assert {0, kept, count - 1} <= set(shown)
+def test_of_each_filter_the_slice_of_the_largest_norm_is_shown() -> None:
+    weight = np.zeros((2, 3, 2, 2), np.float32)
+    weight[0, 2], weight[0, 1] = -1, 0.5
+    weight[1, 0, 0, 0], weight[1, 1] = 3, 1
+    assert strongest(weight).tolist() == [2, 0]
+    np.testing.assert_array_equal(slices(weight, strongest(weight)), weight[[0, 1], [2, 0]][:, None])
 
 
 def test_how_far_weights_moved_is_a_share_of_their_first_length() -> None:
     first = np.array([[[[3.0, 4.0]]]], np.float32)
-    assert moved(first, first) == 0
-    assert moved(first, first * 1.5) == pytest.approx(0.5)
-    assert moved(np.zeros_like(first), first) == 5
+    assert relative_change(first, first) == 0
+    assert relative_change(first, first * 1.5) == pytest.approx(0.5)
+    assert relative_change(np.zeros_like(first), first) == 5

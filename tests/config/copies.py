@@ -5,10 +5,11 @@ import re
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from pipeline.config.composition import Tree, dump, get, plain, put, read_yaml, resolved
-from pipeline.config.configure import configure
+from pipeline.config.compose import dump, plain, read_yaml, resolved
 from pipeline.config.live import composing, live_run
-from pipeline.config.lock import Lock
+from pipeline.config.params_lock import Lock
+from pipeline.config.sync import configure
+from pipeline.config.tree import Tree, get, put
 from tests.project import ROOT, Project
 
 LOCAL = "conf/local/overrides.yaml"

@@ -1,14 +1,17 @@
+import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from albumentations.core.transforms_interface import BasicTransform
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pipeline.config.build import build
+from pipeline.config.build import build, check_options
 from pipeline.config.errors import ConfigError
 from tests.conftest import MakeConfig
 from tests.samples import options
@@ -77,7 +80,7 @@ HOSTILE = [
     "pandas.read_pickle",
     "joblib.load",
     "pipeline.stage.configure.main",
-    "pipeline.config.entry.launch",
+    "pipeline.config.cli.launch",
     "pipeline.training.classifier.Classifier",
     "pipeline.training.fit.fit",
     "hydra.utils.instantiate",
@@ -134,7 +137,7 @@ def test_allowed_packages_hold_much_that_is_no_network_and_is_refused(target: st
     "target", ["torch.nn.Linaer", "torch.nn.modules.nowhere.Linear", "pipeline.model.vgg99.VGG", "torch.nn..Linear", "torch.nn."]
 )
 def test_a_class_that_is_not_there_is_told(target: str) -> None:
-    with pytest.raises(ConfigError, match=rf"model\._target_: there is no {target}: "):
+    with pytest.raises(ConfigError, match=rf"model\._target_: there is no class {target}: "):
         build("model", {"_target_": target}, nn.Module)
 
 
@@ -144,7 +147,8 @@ def test_a_class_that_is_not_there_is_told(target: str) -> None:
         ({"lrr": 1}, r"optimizer\.lrr is not an option of torch\.optim\.SGD; did you mean lr\?$"),
         ({"qqqqq": 1}, r"optimizer\.qqqqq is not an option of torch\.optim\.SGD$"),
         ({"lr": -1}, r"optimizer: torch\.optim\.SGD refused its options: Invalid learning rate: -1"),
-        ({"lr": "fast"}, r"optimizer: torch\.optim\.SGD refused its options: "),
+        ({"lr": "fast"}, r"optimizer\.lr must be a number, but it is \"fast\"$"),
+        ({"params": []}, r"optimizer\.params is decided by what is trained; leave it out$"),
         ({"lr": 0.1, "nesterov": True}, r"optimizer: torch\.optim\.SGD refused its options: Nesterov momentum requires a momentum"),
     ],
 )
@@ -154,5 +158,31 @@ def test_options_that_the_class_does_not_take_are_told(options: dict[str, Any], 
 
 
 def test_a_missing_option_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"model: torch\.nn\.Linear refused its options: .*missing 1 required .*'out_features'"):
+    with pytest.raises(ConfigError, match=r"^model\.out_features is missing, which torch\.nn\.Linear needs$"):
         build("model", {"_target_": "torch.nn.Linear", "in_features": 3}, nn.Module)
+
+
+# place of the config -> its base class, and a module with many classes for it
+LIBRARIES: dict[str, tuple[type, str]] = {
+    "model": (nn.Module, "torch.nn"),
+    "optimizer": (Optimizer, "torch.optim"),
+    "scheduler": (LRScheduler, "torch.optim.lr_scheduler"),
+    "augmentation.transforms.a": (BasicTransform, "albumentations"),
+}
+
+
+@pytest.mark.parametrize("place", LIBRARIES)
+def test_the_default_values_of_every_class_of_the_libraries_fit_their_types(place: str) -> None:
+    kind, module = LIBRARIES[place]
+    classes = inspect.getmembers(importlib.import_module(module), lambda member: inspect.isclass(member) and issubclass(member, kind))
+    assert len(classes) > 10
+    for name, target in classes:
+        parameters = inspect.signature(target).parameters.values()
+        named = [parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)]
+        needed = {parameter.name for parameter in named if parameter.default is parameter.empty}
+        options = {each.name: as_yaml(each.default) for each in named if each.name not in needed and not callable(each.default)}
+        check_options(place, name, target, options, needed)
+
+
+def as_yaml(value: Any) -> Any:
+    return [as_yaml(item) for item in value] if isinstance(value, tuple) else value

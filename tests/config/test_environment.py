@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import compose_and_dump
 
-from pipeline.config.composition import resolved
+from pipeline.config.compose import resolved
 from pipeline.config.errors import ConfigError
 from tests.config.copies import LOCAL, Copy
 from tests.project import ROOT, Project, cloned

@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import open_dict
 
 from pipeline.config.job import RECORDS, Record, as_job, read_records
-from pipeline.config.sweep import Jobs
+from pipeline.config.jobs import Jobs
 from tests.samples import CONF
 
 

@@ -5,11 +5,11 @@ from io import StringIO
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.command.overrides import clear, told
-from pipeline.config.above import told_above
-from pipeline.config.composition import get, read_yaml
+from pipeline.command.overrides import clear, listed
+from pipeline.config.compose import read_yaml
 from pipeline.config.errors import ConfigError
 from pipeline.config.pending import unlifted
+from pipeline.config.tree import get
 from tests.config.copies import LOCAL, Copy
 
 HEAD = "# @package _global_\n"
@@ -208,10 +208,10 @@ def test_a_broken_dvc_lock_denies_no_training(text: str, project: Copy) -> None:
 
 
 def test_one_line_names_what_stands_above_conf_with_conf_s_own_values(project: Copy) -> None:
-    assert told_above(project.lock) is None
+    assert project.lock.told() is None
     lift(project, "model.name", "lenet")
     project.experiment("optimizer.lr=0.5", "~optimizer.weight_decay")
-    assert told_above(project.lock) == (
+    assert project.lock.told() == (
         "above conf/: model.name=lenet (conf/: cnn), optimizer.lr=0.5 (conf/: 0.003), optimizer.weight_decay=_absent_ (conf/: 0.01); "
         "`python -m pipeline.command.overrides` lists and clears"
     )
@@ -221,7 +221,7 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
     project.write(LOCAL, f"{HEAD}# mine\ndefaults:\n  - override /model: lenet\ntraining:\n  batch_size: 8 # more does not fit\nseed: 4\n")
     project.configure()
     project.type("optimizer.lr", 0.5)
-    assert told(project.root) == [
+    assert listed(project.root) == [
         f"model.name: lenet   (conf/: cnn)   {LOCAL}",
         f"training.batch_size: 8   (conf/: 32)   {LOCAL}",
         f"seed: 4   (conf/: 0)   {LOCAL}",
@@ -238,7 +238,7 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
     with pytest.raises(ConfigError, match=r"^training\.batchsize does not stand above conf/; did you mean training\.batch_size\?"):
         clear(project.root, ["training.batchsize"])
     clear(project.root, None)
-    assert (told(project.root), project.overrides) == ([], {})
+    assert (listed(project.root), project.overrides) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_the_command_lists_and_clears_and_keeps_comments(project: Copy) -> None:
 )
 def test_a_broken_file_is_told_with_its_line_by_the_command_too(path: str, text: str, message: str, project: Copy) -> None:
     project.write(path, text)
-    for work in (lambda: told(project.root), lambda: clear(project.root, None)):
+    for work in (lambda: listed(project.root), lambda: clear(project.root, None)):
         with pytest.raises(ConfigError, match=message):
             work()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.errors import ConfigError
-from pipeline.config.live_folder import PARTS, refuse_folder
+from pipeline.config.live import PARTS, refuse_folder
 from tests.project import ROOT
 
 

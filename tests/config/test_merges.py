@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.command.doctor import mend
+from pipeline.command.doctor import repair
 from pipeline.config.errors import ConfigError
 from pipeline.config.merges import GENERATED
 from tests.config.copies import LOCAL, Copy
@@ -49,9 +49,9 @@ def told(error: pytest.ExceptionInfo[ConfigError], project: Copy) -> str:
 def test_the_doctor_names_all_that_is_torn_and_one_command_settles_it(merged: Copy) -> None:
     settle_conf(merged)
     with pytest.raises(ConfigError, match=r"^params.yaml and conf.lock and dvc.lock and reports/metrics.json in conflict") as refused:
-        mend(merged.root)
+        repair(merged.root)
     assert told(refused, merged) == f"git checkout HEAD -- {' '.join(GENERATED)}"
-    assert mend(merged.root) == []
+    assert repair(merged.root) == []
     assert merged.ok("git", "diff", "--name-only", "--diff-filter=U").output == ""
     assert merged.configure() == []
     assert merged.overrides == {}
@@ -60,7 +60,7 @@ def test_the_doctor_names_all_that_is_torn_and_one_command_settles_it(merged: Co
 def test_dvc_lock_alone_is_not_removed_by_the_doctor(merged: Copy) -> None:
     merged.ok("git", "checkout", "HEAD", "--", *(name for name in GENERATED if name != "dvc.lock"))
     with pytest.raises(ConfigError, match=r"^dvc.lock in conflict, by a merge\. .* type `git checkout HEAD -- dvc.lock`, then `dvc repro`"):
-        mend(merged.root)
+        repair(merged.root)
     assert "<<<<<<< " in merged.read("dvc.lock")
 
 
@@ -81,15 +81,15 @@ def test_what_we_deleted_and_they_changed_comes_from_them(merged: Copy) -> None:
     assert merged.run("git", "merge", "theirs").code == 1
     merged.ok("git", "checkout", "HEAD", "--", "params.yaml", "conf.lock", "reports/metrics.json")
     with pytest.raises(ConfigError, match="dvc.lock in conflict") as refused:
-        mend(merged.root)
+        repair(merged.root)
     assert told(refused, merged) == "git checkout MERGE_HEAD -- dvc.lock"
-    assert mend(merged.root) == []
+    assert repair(merged.root) == []
 
 
 def test_markers_that_were_committed_lead_to_a_new_start(merged: Copy) -> None:
     merged.commit("with markers")
     with pytest.raises(ConfigError, match="params.yaml and conf.lock and dvc.lock and reports/metrics.json in conflict") as refused:
-        mend(merged.root)
+        repair(merged.root)
     assert told(refused, merged) == f"rm {' '.join(GENERATED)}"
     merged.ok("git", "checkout", "HEAD^1", "--", TRAINING)
     assert merged.configure() == ["params.yaml: composed from conf/"]
@@ -104,7 +104,7 @@ def test_a_stash_that_conflicts_is_told_alike(merged: Copy) -> None:
     assert merged.run("git", "stash", "pop").code == 1
     settle_conf(merged)
     with pytest.raises(ConfigError, match="params.yaml and conf.lock in conflict") as refused:
-        mend(merged.root)
+        repair(merged.root)
     assert told(refused, merged) == "git checkout HEAD -- params.yaml conf.lock"
     assert merged.configure() == []
 
@@ -114,7 +114,7 @@ def test_in_the_middle_of_a_rebase_it_is_told_alike(merged: Copy) -> None:
     assert merged.run("git", "rebase", "theirs").code == 1
     settle_conf(merged)
     with pytest.raises(ConfigError, match="params.yaml and conf.lock and dvc.lock and reports/metrics.json in conflict") as refused:
-        mend(merged.root)
+        repair(merged.root)
     told(refused, merged)
     assert merged.configure() == []
     assert merged.param("training.epochs") == 8  # in a rebase HEAD is the other side

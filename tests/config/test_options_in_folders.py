@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.config.composition import choices, read_yaml
+from pipeline.config.compose import read_yaml
 from pipeline.config.errors import ConfigError
+from pipeline.config.tree import choices
 from tests.config.copies import LOCAL, Copy
 
 S2 = "conf/optimizer/mine/s2.yaml"

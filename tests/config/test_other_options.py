@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.config.composition import get, read_yaml
+from pipeline.config.compose import read_yaml
+from pipeline.config.tree import get
 from tests.config.copies import LOCAL, Copy
 
 HEAD = "# @package _global_\n"

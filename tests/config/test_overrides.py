@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.composition import get, read_yaml
+from pipeline.config.compose import read_yaml
 from pipeline.config.errors import ConfigError
 from pipeline.config.overrides import HEAD, Overrides
+from pipeline.config.tree import get
 
 TEXT = """\
 # @package _global_
@@ -61,6 +62,12 @@ def test_comments_and_order_survive_a_change(overrides: Overrides, path: Path) -
     overrides.write()
     text = path.read_text()
     assert text == TEXT.replace("weight_decay: 0\n", "weight_decay: 0.5\n") + "seed: 4\n"
+
+
+def test_a_list_is_written_in_one_line_as_in_conf(overrides: Overrides, path: Path) -> None:
+    overrides.set("model.sizes", [5, "no"])
+    overrides.write()
+    assert path.read_text() == TEXT + 'model:\n  sizes: [5, "no"]\n'
 
 
 def test_writing_what_was_read_changes_nothing(overrides: Overrides, path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.config.composition import choices, compose, get, read_yaml
+from pipeline.config.compose import compose, read_yaml
 from pipeline.config.errors import ConfigError
+from pipeline.config.tree import choices, get
 from tests.config.copies import LOCAL, Copy
 from tests.project import ROOT
 
@@ -71,7 +72,7 @@ def test_back_to_digits_leaves_nothing_behind(project: Copy) -> None:
     assert read_yaml(project.root / "params.yaml") == before
 
 
-@pytest.mark.parametrize("word", ["dataset=folder", "experiment=mnist", "dataset=mnist"])
+@pytest.mark.parametrize("word", ["dataset=folder", "experiment=mnist", "dataset=mnist", "debug=overfit"])
 def test_an_override_is_not_dropped_for_what_a_data_set_or_a_recipe_brings(word: str, project: Copy) -> None:
     project.write(LOCAL, HEAD + "resize: {size: 48}\ntraining: {epochs: 10}\n")
     project.configure()

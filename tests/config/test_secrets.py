@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from _pytest.capture import CaptureFixture
 
-from pipeline.config.composition import compose, dump, resolved
-from pipeline.config.entry import exit_code
+from pipeline.config.compose import compose, dump, resolved
 from pipeline.config.errors import ConfigError
 from pipeline.config.overrides import Overrides
-from pipeline.config.secrets import HIDDEN, looks_secret, redact
-from pipeline.config.urls import redacted, without_credentials
+from pipeline.config.process import exit_code
+from pipeline.config.secrets import HIDDEN, looks_secret, redact, redacted, without_credentials
 from tests.config.copies import LOCAL, Copy
 from tests.project import Project, Ran, cloned
 

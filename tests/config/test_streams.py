@@ -12,7 +12,7 @@ from tests.project import ROOT
 SCRIPT = """
 import sys
 from pathlib import Path
-from pipeline.config.entry import run_command
+from pipeline.config.process import run_command
 from pipeline.config.errors import DataError
 
 def work():
@@ -71,7 +71,7 @@ def test_with_a_closed_output_a_failure_keeps_its_code(words: str, done: str) ->
 
 
 def test_a_stages_work_goes_on_when_the_reader_of_its_words_has_gone(done: str) -> None:
-    first = "from pipeline.config.streams import open_streams; open_streams(work_goes_on=True)"
+    first = "from pipeline.config.process import open_streams; open_streams(work_goes_on=True)"
     says = "[print('×' * 9999, flush=True) for _ in range(99)]; Path(sys.argv[1]).write_text('all')"
     ran = shell("| head -c 0", says, first, DONE=done, PYTHONIOENCODING="ascii")
     assert (Path(done).read_text(), ran.stderr.splitlines()[1:]) == ("all", [])

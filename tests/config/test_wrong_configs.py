@@ -31,7 +31,7 @@ IN_CONF = [
     (ADAMW, "lr:", "betas: 0.9", "optimizer.betas must be a list of 2 numbers, but it is 0.9"),
     (ADAMW, "lr:", "params: []", "optimizer.params is decided by what is trained; leave it out"),
     (ADAMW, "weight_decay:", "weight_decay: -0.1", "optimizer.weight_decay must be 0 or more, but it is -0.1"),
-    (ADAMW, "_target_:", "_target_: torch.optim.AdamWW", "optimizer._target_: there is no class torch.optim.AdamWW"),
+    (ADAMW, "_target_:", "_target_: torch.optim.AdamWW", "optimizer._target_: there is no class torch.optim.AdamWW: "),
     (ADAMW, "_target_:", "_target_: torch.nn.Linear", "optimizer._target_: torch.nn.Linear is not a torch.optim.optimizer.Optimizer"),
     (ADAMW, "_target_:", "_target_: os.system", f"optimizer._target_ {ALLOWED}; got 'os.system'. Nothing was imported"),
     (TRAINING, "epochs:", "epochs: 0", "training.epochs must be 1 or more, but it is 0"),
@@ -57,11 +57,11 @@ IN_CONF = [
         "2x2 window; raise resize.size or leave out a pooling",
     ),
     (STRETCH, "method:", "method: squeeze", 'resize.method must be one of stretch, letterbox, crop, but it is "squeeze"'),
-    (STRETCH, "max_refused:", "max_refused: 1", "resize.max_refused must be a share from 0 to below 1, but it is 1"),
+    (STRETCH, "max_refused:", "max_refused: 1", "resize.max_refused must be a number from 0 to below 1, but it is 1"),
     (DIGITS, "reader:", "reader: digit", "dataset.reader must be one of digits, idx, cifar, cifar_binary, folder, csv, parquet, but it"),
-    (DIGITS, "channels:", "channels: 2", "dataset.channels must be 1 (gray) or 3 (colour), but it is 2"),
+    (DIGITS, "channels:", "channels: 2", "dataset.channels must be one of 1, 3, but it is 2"),
     (DIGITS, "classes:", "classes: [a, b, a]", "dataset.classes names a twice"),
-    (DIGITS, "classes:", "classes: [no, yes]", "dataset.classes must name classes, but false is no text to YAML: write the name in quotes"),
+    (DIGITS, "classes:", "classes: [no, yes]", "dataset.classes must name classes, but false is not text to YAML: write the name"),
     (
         DIGITS,
         "splits:",
@@ -84,8 +84,8 @@ IN_CONF = [
         CNN,
         "  conv1:",
         "  conv1: {kind: cnov, filters: 1, kernel: 3}",
-        "model: pipeline.model.cnn.CNN refused its options: layers.conv1.kind is 'cnov', expected one of conv, relu, leaky_relu, "
-        "elu, gelu, silu, tanh, scaled_tanh, sigmoid, max_pool, average_pool, sum_pool, l2_pool, global_average_pool, global_max_pool, "
+        "model: pipeline.model.cnn.CNN refused its options: layers.conv1.kind is 'cnov', expected one of conv, relu, elu, gelu, "
+        "silu, tanh, scaled_tanh, sigmoid, max_pool, average_pool, sum_pool, l2_pool, global_average_pool, global_max_pool, leaky_relu, "
         "batch_norm, group_norm, local_response_norm, dropout, dropout2d, linear, against_zero, residual, parallel; did you mean conv?",
     ),
     (
@@ -102,9 +102,9 @@ IN_CONF = [
         COSINE,
         "_target_:",
         "_target_: torch.optim.lr_scheduler.ReduceLROnPlateau",
-        "scheduler._target_: torch.optim.lr_scheduler.ReduceLROnPlateau steps by what was measured, after Lightning's checkpoint of the "
-        "epoch is written: a training that was killed would go on with other rates. Choose scheduler=cosine or step; training.patience "
-        "stops on a plateau",
+        "scheduler._target_: torch.optim.lr_scheduler.ReduceLROnPlateau steps by what was measured, "
+        "after the epoch's checkpoint is written: "
+        "a training that was killed would go on with other rates. Choose scheduler=cosine or step; training.patience stops on a plateau",
     ),
     (COSINE, "T_max:", "steps: 100", "scheduler.steps is decided by what is trained; leave it out"),
     (COSINE, "T_max:", "gamma: 0.1", "scheduler.gamma is not an option of torch.optim.lr_scheduler.CosineAnnealingLR"),
@@ -125,7 +125,7 @@ IN_CONF = [
     ),
     (SHIFT, "    p:", "    p: 90", "augmentation.transforms.affine.p must be 0 to 1, but it is 90"),
     (SHIFT, "  affine:", "  turn: 90\n  affine:", "augmentation.transforms.turn must be a mapping such as {_target_: …}, but it is 90"),
-    (EVALUATE, "confidence:", "confidence: 95", "evaluate.confidence must be a level between 0 and 1, but it is 95"),
+    (EVALUATE, "confidence:", "confidence: 95", "evaluate.confidence must be a number between 0 and 1, but it is 95"),
     (EVALUATE, "hardest:", "hardest: -1", "evaluate.hardest must be 0 or more, but it is -1"),
     (
         TRACKING,
@@ -182,10 +182,13 @@ TYPED = [
     ("optimizer.lr=-1", "optimizer.lr must be a number above 0, but it is -1"),
     ("optimizer.lr=fast", 'optimizer.lr must be a number, but it is "fast"'),
     ("optimizer.lrr=1", "optimizer.lrr is not a key of conf/; did you mean optimizer.lr?"),
-    ("++optimizer.lrr=1", "optimizer.lrr is not a key of conf/; did you mean optimizer.lr?"),
-    ("optimizer.amsgrad=true", "optimizer.amsgrad is none of the keys in conf/, but it can be added: +optimizer.amsgrad=…"),
+    ("++optimizer.lrr=1", "optimizer.lrr is not an option of torch.optim.AdamW; did you mean lr?"),
+    (
+        "optimizer.amsgrad=true",
+        "optimizer.amsgrad is not a key of conf/; if it is an option of torch.optim.AdamW, add it: +optimizer.amsgrad=…",
+    ),
     ("+optimizer.lr=1", "optimizer.lr is there already; leave out the +"),
-    ("optimizer={a: 1}", "optimizer.a is not a key of conf/; did you mean optimizer?"),
+    ("optimizer={a: 1}", "optimizer.a is not a key of conf/; if it is an option of torch.optim.AdamW, add it: +optimizer.a=…"),
     ("~optimizer.lrr", "optimizer.lrr is not a key of conf/; did you mean optimizer.lr?"),
     ("~seed", "seed is missing"),
     ("model=vgg99", "there is no conf/model/vgg99.yaml; did you mean vgg19? there are "),
@@ -211,12 +214,12 @@ TYPED = [
 # key, value typed into params.yaml, message after file and line.
 BY_HAND = [
     ("optimizer.lr", 0, "optimizer.lr must be a number above 0, but it is 0"),
-    ("optimizer.lrr", 0, "optimizer.lrr is not a key of conf/; did you mean optimizer.lr?"),
+    ("optimizer.lrr", 0, "optimizer.lrr is not an option of torch.optim.AdamW; did you mean lr?"),
     ("training.epochs", "many", 'training.epochs must be a whole number, but it is "many"'),
     ("training.epoch", 3, "training.epoch is not a key of conf/; did you mean training.epochs?"),
     ("model.name", "vgg99", "there is no conf/model/vgg99.yaml; did you mean vgg19? there are "),
     ("model._target_", "torch.load", f"model._target_ {ALLOWED}; got 'torch.load'. Nothing was imported"),
-    ("dataset.split.test", 1.5, "dataset.split.test must be a share from 0 to below 1, but it is 1.5"),
+    ("dataset.split.test", 1.5, "dataset.split.test must be a number from 0 to below 1, but it is 1.5"),
     ("seed", -1, "seed must be 0 to 4294967295, but it is -1"),
 ]
 
@@ -235,6 +238,8 @@ WHOLE = [
     ),
     ("conf/experiment/big.yaml", HEAD + "seed: 1\n", 1, "the file must hold experiment: {name: big}, its own name, by which a choice"),
     ("conf/experiment/big.yaml", HEAD + "experiment: {name: bug}\n", 2, "experiment.name must be big, the file's own name, but it is"),
+    ("conf/debug/big.yaml", "debug: {name: big}\n", 1, "the file must begin with the line `# @package _global_`, or its keys end up"),
+    ("conf/debug/big.yaml", HEAD + "debug: {name: bug}\n", 2, "debug.name must be big, the file's own name, but it is"),
     (
         "conf/experiment/big.yaml",
         HEAD + "experiment:\n  name: big\nhydra:\n  callbacks:\n    a:\n      _target_: os.system\n",
@@ -334,7 +339,7 @@ def test_of_several_words_the_last_that_counts_is_told(project: Copy) -> None:
 def test_a_value_of_conf_under_a_choice_that_was_typed_stands_in_the_choice_s_file(project: Copy) -> None:
     plant(project, "conf/optimizer/sgd.yaml", "momentum:", "momentum: 2")
     with pytest.raises(
-        ConfigError, match=r"^conf/optimizer/sgd\.yaml:\d+: optimizer\.momentum must be a share from 0 to below 1, but it is 2$"
+        ConfigError, match=r"^conf/optimizer/sgd\.yaml:\d+: optimizer\.momentum must be a number from 0 to below 1, but it is 2$"
     ):
         project.check_live("optimizer=sgd")
 
@@ -360,16 +365,18 @@ def test_what_an_experiment_takes_from_conf_stands_in_conf(project: Copy) -> Non
         project.experiment("training.epochs=7")
 
 
-@pytest.mark.parametrize(("path", "line"), [(LOCAL, 3), ("conf/experiment/big.yaml", 5), (ADAMW, 0)])
+@pytest.mark.parametrize(("path", "line"), [(LOCAL, 3), ("conf/debug/big.yaml", 6), ("conf/experiment/big.yaml", 5), (ADAMW, 0)])
 def test_the_file_that_counts_is_told(path: str, line: int, project: Copy) -> None:
     # each overrides those after it
     texts = {
         LOCAL: HEAD + "optimizer:\n  lr: -1\n",
+        "conf/debug/big.yaml": HEAD + "debug: {name: big}\n\n\noptimizer:\n  lr: -1\n",
         "conf/experiment/big.yaml": HEAD + "experiment: {name: big}\n\noptimizer:\n  lr: -1\n",
     }
     place = plant(project, ADAMW, "lr:", "lr: -1")
-    plant(project, "conf/config.yaml", "  - experiment:", "  - experiment: big")
-    project.write("conf/experiment/big.yaml", HEAD + "experiment: {name: big}\n")
+    for group in ("experiment", "debug"):
+        plant(project, "conf/config.yaml", f"  - {group}:", f"  - {group}: big")
+        project.write(f"conf/{group}/big.yaml", HEAD + f"{group}: {{name: big}}\n")
     for name in list(texts)[list(texts).index(path) :] if path in texts else []:
         project.write(name, texts[name])
     assert refusal(project).startswith(f"{path}:{line}: optimizer.lr must be" if line else f"{place}: optimizer.lr must be")

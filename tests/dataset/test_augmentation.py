@@ -212,7 +212,7 @@ def test_a_transform_set_to_null_is_left_out() -> None:
             {"_target_": "albumentations.Affine", "rotatte": 3},
             r"\.rotatte is not an option of albumentations.Affine; did you mean rotate\?",
         ),
-        ({"_target_": "albumentations.Afine"}, r"\._target_: there is no albumentations.Afine"),
+        ({"_target_": "albumentations.Afine"}, r"\._target_: there is no class albumentations.Afine"),
         (
             {"_target_": "albumentations.Compose", "transforms": []},
             r"\._target_: albumentations.Compose is not a albumentations\..*BasicTransform",
@@ -236,5 +236,5 @@ def test_with_a_side_other_squares_of_the_image_are_seen_in_other_epochs() -> No
 
 def test_transforms_that_change_the_size_are_refused() -> None:
     grow = augment(pad={"_target_": "albumentations.Pad", "padding": 4})
-    with pytest.raises(ConfigError, match=r"must leave images as large as they are, \(32, 32, 3\); they made \(40, 40, 3\)\. After a Pad"):
+    with pytest.raises(ConfigError, match=r"must keep the size of images, \(32, 32, 3\), but made \(40, 40, 3\)\. Follow a Pad"):
         one(grow, NOISE, 0, 0)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.dataset.choice import doubt
-from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.manifest import Manifest, doubt
 from pipeline.dataset.resize import resize
 from tests.conftest import MakeConfig
-from tests.dataset.test_passport import words
-from tests.dataset.test_placement import add
+from tests.dataset.test_data_page import words
+from tests.dataset.test_splits import add
 
 
 def with_images(manifest: Manifest, validation: int, train: int = 50, **dataset: Any) -> Manifest:
@@ -38,7 +37,7 @@ def test_the_uncertainty_is_that_of_so_many_throws(images: int, points: int, man
 
 
 def test_folds_are_offered_as_many_as_the_smallest_class_has_images_for(manifest: Manifest) -> None:
-    offer = r"With dataset.split.folds=5, one training for each dataset.split.fold from 0 to 4, every image that is not test"
+    offer = r"With dataset.split.folds=5, one training for each dataset.split.fold from 0 to 4, every image outside test"
     assert offer in (doubt(with_images(manifest, 20)) or "")
     assert "dataset.split.folds=3, one training for each dataset.split.fold from 0 to 2" in (
         doubt(with_images(manifest, 20, train=3)) or ""
@@ -49,12 +48,12 @@ def test_folds_are_offered_as_many_as_the_smallest_class_has_images_for(manifest
     "node", [{"splits": {"train": "a", "validation": "b", "test": "c"}}, {"columns": {"split": "x"}, "split": {"folds": 3}}]
 )
 def test_folds_are_not_offered_where_they_cannot_be_or_are_there_already(node: dict[str, Any], manifest: Manifest) -> None:
-    assert (doubt(with_images(manifest, 20, **node)) or "").endswith("told apart by chance")
+    assert (doubt(with_images(manifest, 20, **node)) or "").endswith("differ by chance")
 
 
 def test_of_a_table_folds_are_offered_where_it_names_no_validation_images(manifest: Manifest) -> None:
     told = doubt(with_images(manifest, 20, columns={"image": "path", "label": "label", "split": "split"})) or ""
-    assert ". Where the table names no validation images itself, with dataset.split.folds=5, one training for each" in told
+    assert ". Unless the table names validation images itself, with dataset.split.folds=5, one training for each" in told
 
 
 def test_the_page_of_the_data_says_it(config: MakeConfig, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.csv_file import write_csv
+from pipeline.dataset.files import write_csv
 
 
 @pytest.mark.parametrize("name", ["Icon\r", "a\rb.jpg", "a\r\nb.jpg", "a\nb.jpg", "ends\r\n", 'say "x", y', "", "猫"])

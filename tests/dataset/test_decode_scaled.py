@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.config.schema import Decode
-from pipeline.dataset.decode import Decoded, decode
-from pipeline.dataset.square import fit
-from pipeline.dataset.stored import stored
+from pipeline.dataset.decode import Decoded, decode, preprocess
+from pipeline.dataset.geometry import fit
 from tests.samples import encoded
 
 
@@ -63,7 +62,7 @@ def test_a_reduced_picture_has_the_colours_of_the_whole_one(mode: str, channels:
 def test_a_last_row_and_column_of_fewer_pixels_count_for_as_many_as_they_stand_for(method: str, how: Decode) -> None:
     waves = 127 + 120 * np.sin(np.add.outer(np.arange(301), np.arange(403)) / 15)  # 403 pixels are 51 at an eighth, the last of 3
     data = encoded(Image.fromarray(waves.astype(np.uint8)), "JPEG", quality=95)
-    found, picture = stored(data, 1, how, 18, method)
+    found, picture = preprocess(data, 1, how, 18, method)
     assert picture.reduced == 8
     assert abs(found.astype(np.int16) - shrunk(decode(data, 1, how), 18, method)).max() <= 8
 

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from pipeline.config.errors import DataError
-from pipeline.dataset.embedded import BATCH, Embedded
+from pipeline.dataset.formats.parquet import BATCH, Embedded
 from tests.project import ROOT
 
 ROWS = 1000
@@ -66,7 +66,7 @@ def test_damage_is_told_with_file_row_group_and_row(file: Path, tmp_path: Path) 
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from pipeline.dataset.embedded import Embedded
+from pipeline.dataset.formats.parquet import Embedded
 from pyarrow import parquet
 file, rows = Path(sys.argv[1]), int(sys.argv[2])
 for i in range(64): Embedded(file, "image", 0, i).read_bytes()

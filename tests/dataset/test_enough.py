@@ -9,7 +9,7 @@ from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.resize import resize
 from tests.conftest import MakeConfig
-from tests.dataset.test_placement import add, picture
+from tests.dataset.test_splits import add, picture
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_classes_of_too_few_images_are_named_with_their_number_their_place_and_t
     with pytest.raises(
         DataError,
         match=r"2 of 3 classes have too few images: dog has 2 \(dog/010.png, …\), eel has 1 \(eel/020.png\)\. "
-        r"Each needs 3 that differ, one for each of train, validation and test: add some, or leave the class out by dataset.take",
+        r"Each needs 3 distinct ones, one for each of train, validation and test: add some, or leave the class out with dataset.take",
     ):
         prepared(cfg, tmp_path)
 
@@ -58,7 +58,7 @@ def test_equal_bytes_count_as_one_image(cfg: Config, tmp_path: Path) -> None:
 def test_every_fold_needs_an_image_of_each_class(cfg: Config, tmp_path: Path) -> None:
     add(tmp_path / "raw", range(10))
     cfg.dataset.split.folds = 5
-    with pytest.raises(DataError, match=r"cat has 5 .*Each needs 6 that differ, one for each of the dataset.split.folds=5 and test"):
+    with pytest.raises(DataError, match=r"cat has 5 .*Each needs 6 distinct ones, one for each of the dataset.split.folds=5 and test"):
         prepared(cfg, tmp_path)
     add(tmp_path / "raw", range(10, 12))
     for fold in range(5):
@@ -78,7 +78,7 @@ def test_of_official_training_images_a_class_needs_two(cfg: Config, tmp_path: Pa
     for number in (0, 2):
         (tmp_path / "raw" / "train" / "cat" / f"{number:03}.png").unlink()
     with pytest.raises(
-        DataError, match=r"cat has 1 \(train/cat/004.png, …\)\. Each needs 2 that differ, one for each of train and validation"
+        DataError, match=r"cat has 1 \(train/cat/004.png, …\)\. Each needs 2 distinct ones, one for each of train and validation"
     ):
         prepared(cfg, tmp_path)
 
@@ -88,7 +88,7 @@ def test_an_official_split_that_misses_a_class_is_told_with_another_remedy(cfg: 
     add(tmp_path / "raw" / "test", range(20, 22))
     (tmp_path / "raw" / "test" / "cat" / "020.png").write_text("no photo")
     cfg.dataset.splits, cfg.resize.max_refused = {"train": "train", "test": "test"}, 0.5
-    with pytest.raises(DataError, match=r"class cat has no images in the test split \(3 in all\)\. The data says itself .* shuffle them"):
+    with pytest.raises(DataError, match=r"class cat has no images in the test split \(3 in all\)\. The data itself names .* shuffle them"):
         prepared(cfg, tmp_path)
 
 
@@ -99,8 +99,9 @@ def test_a_class_whose_images_are_all_twins_is_told_so(cfg: Config, tmp_path: Pa
         picture(77).save(tmp_path / "raw" / "eel" / f"{quality}.jpg", quality=quality)
     with pytest.raises(
         DataError,
-        match=r"class eel has no images in the train split \(1 in all\)\. The 1 that it had there is left out, as it has a twin in a "
-        r"later split, which twins.csv lists: add images that differ more, or keep twins by dataset.twins.across=keep",
+        match=r"class eel has no images in the train split \(1 in all\)\. The 1 that it had there is left out, as it has a "
+        r"near-duplicate in a later split, see twins.csv: add images that differ more, "
+        r"or keep near-duplicates with dataset.twins.across=keep",
     ):
         prepared(cfg, tmp_path)
 
@@ -141,12 +142,12 @@ def test_a_split_column_without_test_images_is_told_so(cfg: Config, tmp_path: Pa
 def test_a_split_column_without_test_images_of_a_class_is_told_with_another_remedy(cfg: Config, tmp_path: Path) -> None:
     with_table(cfg, tmp_path, *((number, "test" if number in (1, 3) else "train") for number in range(12)))
     with pytest.raises(
-        DataError, match=r"class cat has no images in the test split .* The data says itself which .* \(.*no split column\)"
+        DataError, match=r"class cat has no images in the test split .* The data itself names its test images.* \(.*no split column\)"
     ):
         prepared(cfg, tmp_path)
 
 
 def test_a_table_without_rows_is_told_so(cfg: Config, tmp_path: Path) -> None:
     with_table(cfg, tmp_path)
-    with pytest.raises(DataError, match="^no image has a class: the table has no rows, or none of the folders holds images$"):
+    with pytest.raises(DataError, match="^no image has a class: the table has no rows, or no folder holds images$"):
         prepared(cfg, tmp_path)

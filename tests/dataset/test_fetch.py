@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config.errors import ConfigError, DataError, NetworkError
 from pipeline.config.schema import Config, SourceFile, Sources
-from pipeline.config.urls import without_credentials
+from pipeline.config.secrets import without_credentials
 from pipeline.dataset.fetch import fetch
 from tests.dataset.archives import zipped
 from tests.dataset.mirrors import CONTENT, OTHER, Mirrors
@@ -130,7 +130,7 @@ def test_a_file_of_an_installed_package_is_a_source(cfg: Config, raw: Path, down
 
 @pytest.mark.parametrize("url", ["package://sklearn/nowhere", "package://no_such_package/data", "./nowhere", "file:///nowhere"])
 def test_a_place_of_this_machine_without_the_file_is_told(url: str, cfg: Config, raw: Path, downloads: Path, tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match=rf"{url}/images.gz: .*No (such file|module)"):
+    with pytest.raises(NetworkError, match=rf"{url}/images.gz does not exist: .*No (such file|module)"):
         fetch(asking(cfg, url), raw, downloads, tmp_path)
 
 

@@ -87,8 +87,8 @@ def test_a_fault_that_passes_ends_in_the_right_bytes(way: str, requests: int, si
         ("always-shifted", None, 3, "/always-shifted/images.gz: asked for the bytes from 0 on, the server sent those from 10 on"),
         ("endless", SIZE, 1, "(more than were announced) with sha256"),
         ("loop", None, 5, "/loop/images.gz redirects in a loop"),
-        ("to-a-file", None, 1, "/to-a-file/images.gz redirects to what is no web address"),
-        ("to-ftp", None, 1, "/to-ftp/images.gz redirects to ftp://host/x; nothing but https is followed"),
+        ("to-a-file", None, 1, "/to-a-file/images.gz redirects to something that is not a web address"),
+        ("to-ftp", None, 1, "/to-ftp/images.gz redirects to ftp://host/x; only https is followed"),
     ],
 )
 def test_a_fault_that_stays_is_told_and_leaves_nothing_under_the_final_name(
@@ -118,7 +118,7 @@ def test_a_server_that_is_away_is_told_in_one_sentence(fetching: Fetching) -> No
 
 
 def test_a_broken_download_goes_on_where_it_ended_also_in_the_next_run_and_from_another_mirror(fetching: Fetching) -> None:
-    assert f"{CRUMB // 2} bytes are kept to go on from" in fetching.refused("short")
+    assert f"{CRUMB // 2} bytes are kept to resume from" in fetching.refused("short")
     fetching("failing", "good")
     assert fetching.arrived()
     assert fetching.mirrors.ranges[-1] == f"bytes={CRUMB // 2}-"

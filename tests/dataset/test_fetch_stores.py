@@ -143,7 +143,7 @@ def test_what_is_there_is_not_asked_for_again(s3: None, cfg: Config, tmp_path: P
         ("s3", "s3://photos/nowhere", "s3://photos/nowhere/images.gz does not exist"),
         ("s3", "s3://nobody", "s3://nobody/images.gz does not exist"),
         ("gs", "gs://photos/nowhere", "gs://photos/nowhere/images.gz does not exist"),
-        ("without_login", "s3://photos/private", "s3://photos/private/images.gz is not to be read with the login of the environment"),
+        ("without_login", "s3://photos/private", "s3://photos/private/images.gz is not readable with the credentials in the environment"),
     ],
 )
 def test_a_file_that_is_not_there_or_not_to_be_read_is_told(

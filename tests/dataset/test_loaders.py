@@ -85,17 +85,6 @@ def test_no_picture_is_repeated_in_three_epochs_of_two_workers_unless_albumentat
 
 
 @FORKS
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_epoch_that_is_set_after_the_iterator_was_made_counts_as_after_a_resume(prepared: Path, workers: int) -> None:
-    [_, expected] = epochs(prepared, 0)
-    batches = loader(PackedImages(prepared, "train", Augment(SHIFT, 0)), 5, 3, workers)
-    made_before = iter(batches)
-    batches.sampler.set_epoch(1)  # type: ignore[attr-defined]
-    for (images, _), (other, _) in zip(made_before, expected, strict=True):
-        assert torch.equal(images, other)
-
-
-@FORKS
 def test_an_epoch_left_in_its_middle_does_not_touch_the_next(prepared: Path) -> None:
     [_, expected] = epochs(prepared, 0)
     batches = loader(PackedImages(prepared, "train", Augment(SHIFT, 0)), 5, 3, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.dataset.pack import Pack
+from pipeline.dataset.resize import Pack
 
 
 def packed(folder: Path, images: NDArray[np.uint8], labels: list[int]) -> tuple[Pack, bytes]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.dataset.progress import BYTES, IMAGES, Progress
+from pipeline.dataset.progress import BYTES, IMAGES, Progress, duration
 
 
 def test_images_are_counted_one_by_one_and_bytes_in_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,3 +39,10 @@ def test_between_two_lines_lie_as_many_seconds_as_were_asked_for(capsys: pytest.
     progress.add(1)
     progress.add(1)
     assert capsys.readouterr().out.startswith("resizing: 2 of 4 images, ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3599.4, "59:59"), (3600, "1:00:00"), (7384, "2:03:04")]
+)
+def test_durations_are_written_as_on_a_clock(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

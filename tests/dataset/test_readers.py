@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.config.errors import ConfigError, DataError
-from pipeline.dataset.readers import NO_CLASS, READERS, read
+from pipeline.dataset.readers import READERS, read
+from pipeline.dataset.records import NO_CLASS
 from tests.samples import data_set, options, put_files, write_idx_split
 
 
@@ -27,8 +28,8 @@ def test_an_unknown_reader_is_told_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_a_subset_goes_by_its_own_names_and_the_rest_is_listed_with_the_reason(raw: Path) -> None:
-    items = read(raw, data_set(reader="folder", classes=["cat", "boat"], take={"ship": "boat", "cat": "cat"}))
-    assert {item.path: (item.label, item.why) for item in items} == {
+    samples = read(raw, data_set(reader="folder", classes=["cat", "boat"], take={"ship": "boat", "cat": "cat"}))
+    assert {sample.path: (sample.label, sample.why) for sample in samples} == {
         "cat/1.jpg": ("cat", ""),
         "ship/1.jpg": ("boat", ""),
         "ship/2.jpg": ("boat", ""),
@@ -38,14 +39,14 @@ def test_a_subset_goes_by_its_own_names_and_the_rest_is_listed_with_the_reason(r
 
 
 def test_two_classes_may_be_taken_as_one(raw: Path) -> None:
-    items = read(raw, data_set(reader="folder", classes=["animal", "boat"], take={"ship": "boat", "cat": "animal", "deer": "animal"}))
-    assert sorted(item.label for item in items) == [NO_CLASS, "animal", "animal", "boat", "boat"]
+    samples = read(raw, data_set(reader="folder", classes=["animal", "boat"], take={"ship": "boat", "cat": "animal", "deer": "animal"}))
+    assert sorted(sample.label for sample in samples) == [NO_CLASS, "animal", "animal", "boat", "boat"]
 
 
 def test_classes_that_are_numbers_in_the_files_are_taken_by_number(tmp_path: Path) -> None:
     write_idx_split(tmp_path, "train", np.zeros((4, 2, 2), np.uint8), [3, 7, 9, 3])
-    items = read(tmp_path, data_set(reader="idx", classes=["three", "seven"], take={"3": "three", "7": "seven"}))
-    assert [item.label for item in items] == ["three", "seven", NO_CLASS, "three"]
+    samples = read(tmp_path, data_set(reader="idx", classes=["three", "seven"], take={"3": "three", "7": "seven"}))
+    assert [sample.label for sample in samples] == ["three", "seven", NO_CLASS, "three"]
 
 
 def test_a_class_to_take_that_is_not_there_is_told_with_those_that_are(raw: Path) -> None:

@@ -10,11 +10,11 @@ from PIL import Image
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
-from pipeline.dataset import chunks as module
-from pipeline.dataset.items import File
+from pipeline.config.splits import ALL
+from pipeline.dataset import prepare as module
 from pipeline.dataset.manifest import Manifest
-from pipeline.dataset.prepared import Loaded, prepare
-from pipeline.dataset.readers import ALL, Item
+from pipeline.dataset.prepare import Settings, record_and_pixels
+from pipeline.dataset.records import File, Sample
 from pipeline.dataset.resize import resize
 from tests.samples import colour, encoded, write_idx_split
 
@@ -101,7 +101,7 @@ def test_rows_and_packed_images_stand_in_the_same_order(raw: Path, photos: Confi
         assert [row["class"] for row in rows] == [["cat", "dog"][label] for label in labels]
         for row, image in zip(rows, images, strict=True):
             np.testing.assert_array_equal(
-                prepare(Item("", "cat", ALL, File(raw, row["path"])), Loaded(), photos.decode, 3, 8, "stretch")[1], image
+                record_and_pixels(Sample("", "cat", ALL, File(raw, row["path"])), Settings(photos.decode, 3, 8, "stretch"))[1], image
             )
 
 
@@ -164,9 +164,9 @@ def test_packed_gray_images_have_the_channels_that_the_config_asks_for(
 
 @pytest.mark.parametrize(("colour", "luma"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)])  # ITU-R 601
 def test_packed_colours_become_gray_by_how_bright_the_eye_sees_them(colour: tuple[int, int, int], luma: int, photos: Config) -> None:
-    packed = Item("", "cat", ALL, np.full((8, 8, 3), colour, np.uint8))
-    record, gray = prepare(packed, Loaded(), photos.decode, 1, 8, "stretch")
-    coloured, _ = prepare(packed, Loaded(), photos.decode, 3, 8, "stretch")
+    packed = Sample("", "cat", ALL, np.full((8, 8, 3), colour, np.uint8))
+    record, gray = record_and_pixels(packed, Settings(photos.decode, 1, 8, "stretch"))
+    coloured, _ = record_and_pixels(packed, Settings(photos.decode, 3, 8, "stretch"))
     for pixels in (gray, record["signature"], coloured["signature"]):
         np.testing.assert_array_equal(pixels, np.full_like(pixels, luma))
 
@@ -179,7 +179,7 @@ def test_the_last_third_of_an_unshuffled_list_is_no_validation_split(raw: Path, 
     for name in ("cat", "dog"):
         (tmp_path / "raw" / name).symlink_to(raw / name)
     (tmp_path / "raw" / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
-    with pytest.raises(DataError, match=r"class cat has no images in the validation split .* in the order of the classes: shuffle them"):
+    with pytest.raises(DataError, match=r"class cat has no images in the validation split .* of a list sorted by class: shuffle them"):
         resize_into(tmp_path / "prepared", config("dataset=csv", "resize.size=8", "resize.max_refused=0.9"), tmp_path / "raw")
 
 

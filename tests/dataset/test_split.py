@@ -10,9 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.config.schema import Split
-from pipeline.dataset.manifest import SPLITS
-from pipeline.dataset.readers import ALL
-from pipeline.dataset.split import TEST, TRAIN, VALIDATION, cut, draw, needed
+from pipeline.config.splits import ALL, SPLITS
+from pipeline.dataset.splits import TEST, TRAIN, VALIDATION, cut, draw, needed
 
 IMAGES = np.array([hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)], "S64")
 SHAPES = [(2, 10), (10, 20), (22, 8), (3, 3), (5, 4), (2, 130), (10, 40), (37, 15), (2, 1000), (102, 40)]  # classes x images of each

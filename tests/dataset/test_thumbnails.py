@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from pipeline.config.schema import Decode
-from pipeline.dataset.items import ALL, File, Item
-from pipeline.dataset.square import scaled
-from pipeline.dataset.thumbnails import SIDE, strip, thumbnail, thumbnail_of_remains
+from pipeline.config.splits import ALL
+from pipeline.dataset.data_page import SIDE, strip, thumbnail, thumbnail_of_remains
+from pipeline.dataset.geometry import scaled
+from pipeline.dataset.records import File, Sample
 from tests.conftest import MakeConfig
 from tests.samples import encoded
 
@@ -25,9 +26,9 @@ def gradient(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack([255 * x / width, 255 * y / height, 0 * x], axis=-1).astype(np.uint8))
 
 
-def item(folder: Path, data: bytes) -> Item:
+def sample(folder: Path, data: bytes) -> Sample:
     (folder / "photo").write_bytes(data)
-    return Item("photo", "cat", ALL, File(folder, "photo"))
+    return Sample("photo", "cat", ALL, File(folder, "photo"))
 
 
 SIZES = [(403, 301), (301, 403), (777, 1545), (1545, 777), (200, 20), (20, 200), (96, 96)]
@@ -39,7 +40,7 @@ def test_a_thumbnail_has_the_proportions_and_the_pixels_of_the_whole_photo(
     kind: str, width: int, height: int, how: Decode, tmp_path: Path
 ) -> None:
     photo = gradient(width, height)
-    small = thumbnail(item(tmp_path, encoded(photo, kind, quality=100)), 3, how)
+    small = thumbnail(sample(tmp_path, encoded(photo, kind, quality=100)), 3, how)
     assert small
     expected = tuple(max(1, round(side * SIDE / max(width, height))) for side in (width, height))
     assert small.size == expected
@@ -50,7 +51,7 @@ def test_a_thumbnail_has_the_proportions_and_the_pixels_of_the_whole_photo(
 def test_a_reduced_photo_s_last_row_and_column_count_for_the_pixels_that_they_stand_for(how: Decode, tmp_path: Path) -> None:
     waves = 127 + 120 * np.sin(np.add.outer(np.arange(1545), np.arange(777)) / 15)  # a quarter of 777 is 195, the last of one pixel
     photo = Image.fromarray(waves.astype(np.uint8))
-    small = thumbnail(item(tmp_path, encoded(photo, "JPEG", quality=100)), 1, how)
+    small = thumbnail(sample(tmp_path, encoded(photo, "JPEG", quality=100)), 1, how)
     whole = scaled(np.asarray(photo)[..., None], 96, 48, (1545, 777))[..., 0].astype(int)
     assert abs(np.asarray(small).astype(int) - whole).max() <= 8  # gray levels
 
@@ -58,7 +59,7 @@ def test_a_reduced_photo_s_last_row_and_column_count_for_the_pixels_that_they_st
 @pytest.mark.parametrize(("width", "height"), [*SIZES, (2000, 3)])
 def test_what_is_left_of_a_photo_has_its_proportions_too(width: int, height: int, tmp_path: Path) -> None:
     cut = encoded(gradient(width, height), "JPEG", quality=100)[:-60]
-    rest = thumbnail_of_remains(item(tmp_path, cut))
+    rest = thumbnail_of_remains(sample(tmp_path, cut))
     assert rest
     assert rest.size == tuple(max(1, round(side * SIDE / max(width, height))) for side in (width, height))
 
@@ -66,7 +67,7 @@ def test_what_is_left_of_a_photo_has_its_proportions_too(width: int, height: int
 def test_what_is_left_of_a_photo_that_was_taken_upright_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
-    rest = thumbnail_of_remains(item(tmp_path, encoded(gradient(400, 300), "JPEG", exif=exif)[:-60]))
+    rest = thumbnail_of_remains(sample(tmp_path, encoded(gradient(400, 300), "JPEG", exif=exif)[:-60]))
     assert rest
     assert rest.size == (72, 96)
 
@@ -74,7 +75,7 @@ def test_what_is_left_of_a_photo_that_was_taken_upright_stands_upright(tmp_path:
 @pytest.mark.parametrize(("shape", "size"), [((8, 8), (96, 96)), ((8, 8, 3), (96, 96)), ((28, 14, 1), (42, 84)), ((60, 40), (40, 60))])
 def test_packed_pixels_are_enlarged_by_a_whole_number(shape: tuple[int, ...], size: tuple[int, int], how: Decode) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    small = thumbnail(Item("file#0", "cat", ALL, pixels), 1, how)
+    small = thumbnail(Sample("file#0", "cat", ALL, pixels), 1, how)
     assert small
     assert small.size == size
     factor = size[0] // shape[1]
@@ -94,7 +95,7 @@ def test_what_is_left_is_turned_once_whatever_turns_it(kind: str, orientation: i
     exif[0x0112] = orientation
     stored = np.zeros((40, 60), np.uint8)
     stored[:, :20] = 255  # a bright left third: upright at the top (6), at the right (3), at the bottom (8)
-    rest = thumbnail_of_remains(item(tmp_path, encoded(Image.fromarray(stored), kind, exif=exif)))
+    rest = thumbnail_of_remains(sample(tmp_path, encoded(Image.fromarray(stored), kind, exif=exif)))
     assert rest
     upright = np.asarray(rest.convert("L"))
     first = {1: upright[:, :10], 3: upright[:, -10:], 6: upright[:10], 8: upright[-10:]}[orientation]

@@ -23,7 +23,7 @@ from pipeline.config.errors import DataError
 from pipeline.config.schema import Config, Fetch, SourceFile, Sources
 from pipeline.dataset.fetch import fetch
 from pipeline.dataset.files import is_hidden
-from pipeline.dataset.source.unpack import folder_of, intact, unpack
+from pipeline.dataset.unpack import folder_of, intact, unpack
 from tests.dataset.archives import Files, tar_bytes, zipped
 from tests.project import ROOT
 
@@ -125,7 +125,7 @@ def test_a_tar_of_the_folder_itself_is_fine_and_folders_without_files_are_told(
     for folder in folders:
         folder.type = tarfile.DIRTYPE
     assert unpacked(tar_bytes({"./cat/1.jpg": b"1"}, *folders), how, tmp_path) == {"cat/1.jpg": b"1"}
-    assert re.search(r"\w+ holds folders without files, which are left out: empty\n", capsys.readouterr().out)
+    assert re.search(r"\w+ holds empty folders, which are left out: empty\n", capsys.readouterr().out)
 
 
 NAMES = {
@@ -137,13 +137,12 @@ NAMES = {
     "//server/precious": "is absolute",
     "C:precious": "begins with a drive letter",
     "c:/precious": "begins with a drive letter",
-    "cat\\1.jpg": "holds a backslash, which parts folders on Windows",
+    "cat\\1.jpg": "holds a backslash, which separates folders on Windows",
     "..\\..\\precious": "holds a backslash",
     "cat/\x1b[2J.jpg": r"the entry 'cat/\x1b[2J.jpg' holds a control character",
     "cat/1\n.jpg": "holds a control character",
     "cat/" + "é" * 128: "is longer than 255 bytes",
     "/".join(["n" * 200] * 6): "is longer than 1024 bytes with its folders",
-    "a/" * 17 + "1.jpg": "lies more than 16 folders deep (fetch.max_depth)",
 }
 
 
@@ -154,7 +153,7 @@ def test_names_that_lead_elsewhere_or_nowhere_are_refused(name: str, make: Calla
 
 
 def test_a_name_that_is_no_utf_8_is_refused(refused: Callable[..., str]) -> None:
-    assert r"the entry 'cat/\udcff.jpg' is no UTF-8" in refused(tar_bytes({"cat/\udcff.jpg": b"1"}, layout=tarfile.GNU_FORMAT))
+    assert r"the entry 'cat/\udcff.jpg' is not UTF-8" in refused(tar_bytes({"cat/\udcff.jpg": b"1"}, layout=tarfile.GNU_FORMAT))
 
 
 def test_a_zero_byte_in_a_name_is_refused(refused: Callable[..., str]) -> None:
@@ -186,7 +185,7 @@ def test_two_entries_that_some_system_takes_for_one_are_refused(kind: str, first
         else:
             first_tar, second_tar = (tar_bytes({name: b"1"}, layout=tarfile.GNU_FORMAT) for name in (first, second))
             stream.write(first_tar[:1024] + second_tar)
-        assert "have one name where case and the spelling of accents do not count" in refused(stream.getvalue())
+        assert "are the same name on macOS or Windows, which ignore case and how accents are encoded" in refused(stream.getvalue())
 
 
 def special(kind: bytes, name: str = "cat/1.jpg", target: str = "") -> tarfile.TarInfo:
@@ -233,34 +232,25 @@ def test_links_and_devices_of_a_zip_are_refused(mode: int, why: str, refused: Ca
         assert why in refused(stream.getvalue())
 
 
-def test_a_file_with_holes_is_refused(refused: Callable[..., str]) -> None:
+def test_a_sparse_file_is_refused(refused: Callable[..., str]) -> None:
     member = tarfile.TarInfo("cat/1.jpg")
     member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**15), "GNU.sparse.name": "1.jpg"}
     member.size = 512
     a_map = b"1\n0\n0\n".ljust(512, b"\0")  # of where in a petabyte of zeros the bytes lie
-    assert "is a file with holes" in refused(member.tobuf(tarfile.PAX_FORMAT) + a_map + bytes(10240), "photos.tar")
+    assert "is a sparse file" in refused(member.tobuf(tarfile.PAX_FORMAT) + a_map + bytes(10240), "photos.tar")
 
 
-BOMB = bytes(150_000_000)
+BOMB = bytes(15_000_000)
 
 
-@pytest.mark.parametrize(
-    ("limits", "why"),
-    [
-        ({}, "it holds more than 100 times its own "),
-        (
-            {"max_ratio": 10**6, "max_bytes": 10**8},
-            "it holds more than 100000000 bytes, a bomb maybe; if you trust it raise fetch.max_b",
-        ),
-    ],
-)
 @pytest.mark.parametrize("kind", ["zip", "hidden", *PRESSED])
-def test_a_bomb_is_stopped_by_what_comes_out(kind: str, limits: dict[str, int], why: str, refused: Callable[..., str]) -> None:
+def test_a_bomb_is_stopped_by_what_comes_out(kind: str, refused: Callable[..., str]) -> None:
     if kind in PRESSED:
         data = PRESSED[kind](BOMB)
     else:
         data = zip_bytes({"1.bmp": BOMB}) if kind == "zip" else gzip.compress(tar_bytes({".hidden": BOMB}))
-    assert why in refused(data, f"bomb.{kind}", **limits)
+    why = "it holds more than 10000000 bytes, perhaps a bomb; raise fetch.max_bytes if you trust it"
+    assert why in refused(data, f"bomb.{kind}", max_bytes=10**7)
 
 
 def overlapping(count: int) -> bytes:
@@ -274,26 +264,21 @@ def overlapping(count: int) -> bytes:
 
 
 def test_a_zip_that_names_the_same_bytes_again_and_again_is_refused(refused: Callable[..., str]) -> None:
-    assert "the entries '1' and '1' have one name" in refused(overlapping(1000))
+    assert "the entries '1' and '1' are the same name" in refused(overlapping(1000))
 
 
 def test_too_many_files_are_refused(refused: Callable[..., str]) -> None:
     files = {f"{i}.jpg": b"" for i in range(11)}
-    why = "it holds more than 10 files, a bomb maybe; if you trust it raise fetch.max_files"
+    why = "it holds more than 10 files, perhaps a bomb; raise fetch.max_files if you trust it"
     assert why in refused(zip_bytes(files), max_files=10)
     assert why in refused(tar_bytes(files), max_files=10)
-
-
-def test_a_small_archive_may_hold_more_than_the_ratio(how: Fetch, tmp_path: Path) -> None:
-    files = {f"{i}.bmp": bytes(100_000) for i in range(20)}
-    assert unpacked(zip_bytes(files), how, tmp_path) == files
 
 
 def test_an_encrypted_zip_is_refused(refused: Callable[..., str]) -> None:
     data = bytearray(zip_bytes({"cat/1.jpg": b"1"}))
     data[6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
-    assert "the entry 'cat/1.jpg' is encrypted, and no password is known here" in refused(bytes(data))
+    assert "the entry 'cat/1.jpg' is encrypted, and there is no password" in refused(bytes(data))
 
 
 def test_a_wrong_checksum_in_a_zip_is_refused(refused: Callable[..., str]) -> None:

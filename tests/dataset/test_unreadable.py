@@ -13,15 +13,13 @@ import pytest
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
-from pipeline.dataset.current import require_current
 from pipeline.dataset.fetch import fetch
-from pipeline.dataset.files import names_below
-from pipeline.dataset.reading import contents
-from pipeline.dataset.refused import Refused
+from pipeline.dataset.files import Refused, contents, names_below
+from pipeline.dataset.manifest import require_current
 from pipeline.dataset.resize import resize
 from tests.conftest import MakeConfig
-from tests.dataset.test_passport import words
-from tests.dataset.test_placement import add, picture
+from tests.dataset.test_data_page import words
+from tests.dataset.test_splits import add, picture
 
 MEMORY = Path("/proc/self/mem")  # a file whose first byte can't be read, whoever asks
 
@@ -52,7 +50,7 @@ def unix_socket(path: Path) -> None:
 
 # What lies there instead of a photo → why it can't be read.
 UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "link.jpg": (broken_link, "it can't be read: its link leads to no file"),
+    "link.jpg": (broken_link, "it can't be read: its link is broken"),
     "loop.jpg": (link_to_itself, "it can't be read: Too many levels of symbolic links"),
     "mem.jpg": (read_error, "it can't be read: Input/output error"),
     "pipe.jpg": (os.mkfifo, "it is a pipe, not a file"),
@@ -147,9 +145,9 @@ def test_a_photo_that_vanishes_after_it_was_listed_has_its_row(
     from pipeline.dataset import resize as module
 
     def then_gone(*given: object) -> object:
-        items = read(*given)
+        samples = read(*given)
         (own / "cat" / "000.png").unlink()
-        return items
+        return samples
 
     read = module.read
     monkeypatch.setattr(module, "read", then_gone)

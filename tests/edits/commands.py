@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.config.checks.keys import unknown_keys
-from pipeline.config.composition import Tree, get, has
+from pipeline.config.tree import Tree, get, has
+from pipeline.config.validate import unknown_keys
 from tests.edits.conf_edits import ConfValue
 from tests.edits.edits import Edit
 from tests.edits.intent import ABSENT, NAMED, Intent, Layer, Said, nested

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.composition import get
+from pipeline.config.tree import get
 from tests.edits.edits import Edit, moved, write
 from tests.edits.run import Run
 from tests.edits.workspace import Workspace, reorder

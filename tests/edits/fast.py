@@ -15,9 +15,10 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.utils.hydra import compose_and_dump
 
 from pipeline.bundle import TRAINED_WITH
-from pipeline.config.composition import Tree, in_one_line, read_yaml
-from pipeline.config.configure import configure
+from pipeline.config.compose import in_one_line, read_yaml
 from pipeline.config.errors import ConfigError
+from pipeline.config.sync import configure
+from pipeline.config.tree import Tree
 from tests.edits.run import ordered
 from tests.edits.workspace import Outcome, Workspace
 from tests.project import ROOT, make_small
@@ -25,6 +26,7 @@ from tests.project import ROOT, make_small
 KEPT = {  # options of large groups; fewer files are read in less time
     "dataset": ("folder",),
     "experiment": ("none",),
+    "debug": ("none",),
     "model": ("cnn", "lenet"),
     "loss": ("cross_entropy",),
     "resize": ("stretch",),

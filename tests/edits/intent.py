@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.checks.keys import unknown_keys
-from pipeline.config.composition import Tree, choices, compose, drop, get, has, put, read_yaml, resolved
+from pipeline.config.compose import compose, read_yaml, resolved
+from pipeline.config.tree import Tree, choices, drop, get, has, put
+from pipeline.config.validate import unknown_keys
 from tests.edits.workspace import Workspace, reorder
 
 ABSENT = "_absent_"

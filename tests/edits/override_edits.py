@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.composition import drop, has
+from pipeline.config.tree import drop, has
 from tests.edits.edits import Edit, write
 from tests.edits.intent import ORDER, Layer
 from tests.edits.run import Fault, Run

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline.config.composition import Tree
+from pipeline.config.tree import Tree
 from tests.edits.workspace import Outcome, Workspace
 from tests.project import Ran, small_project
 

@@ -10,14 +10,14 @@ import yaml
 from dvc.utils.serialize import _yaml as dvc_yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline.config import composition
+from pipeline.config import compose as composition
 
 WITHOUT_LOCAL = "~local"
 
 
 @contextmanager
 def remembered_compositions() -> Iterator[None]:
-    """Let `compose` of pipeline.config.composition ask Hydra once for the same files and words."""
+    """Let `compose` of pipeline.config.compose ask Hydra once for the same files and words."""
     known: dict[tuple[str, ...], Any] = {}
     ask: Callable[..., Any] = composition.hydra_compose
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from pipeline.bundle import TRAINED_WITH
-from pipeline.config.composition import Tree, compose, leaves, resolved
+from pipeline.config.compose import compose, resolved
+from pipeline.config.tree import Tree, leaves
 from tests.edits.intent import Intent
 from tests.edits.workspace import LOCAL, Outcome, Workspace
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.config.composition import Tree, drop, get, has, put
+from pipeline.config.tree import Tree, drop, get, has, put
 from tests.edits.edits import Edit, moved
 from tests.edits.intent import ABSENT
 from tests.edits.run import Run

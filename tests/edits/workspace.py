@@ -10,7 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.config.composition import Tree, dump, read_yaml
+from pipeline.config.compose import dump, read_yaml
+from pipeline.config.tree import Tree
 from tests.project import Project
 
 LOCAL = "conf/local/overrides.yaml"

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pipeline.config.build import build
-from pipeline.config.checks.shortcuts import without_first_values
+from pipeline.config.dry_run import skip_init
 from pipeline.model.tracing import trace
 from tests.conftest import Compose
 
@@ -32,7 +32,7 @@ def option(composed: Compose, name: str, side: int, channels: int = 3, classes: 
 
 def on_meta(composed: Compose, name: str, side: int, channels: int = 3, classes: int = 10, **changes: Any) -> nn.Module:
     """The same, without weights."""
-    with torch.device("meta"), without_first_values():
+    with torch.device("meta"), skip_init():
         return option(composed, name, side, channels, classes, **changes)
 
 

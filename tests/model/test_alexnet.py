@@ -4,8 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.blocks import LocalResponseNorm
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.forward_pass import TooSmallError
+from pipeline.model.layers import LocalResponseNorm
 from tests.conftest import Compose
 from tests.model.measures import first_loss, layer_fields, layer_parameters, measure, on_meta, option, without_gradient
 
@@ -115,7 +115,7 @@ def test_local_response_normalisation_is_the_papers_formula() -> None:
 def test_224_pixels_get_the_padding_that_the_paper_leaves_out_and_227_need_none(composed: Compose) -> None:
     assert on_meta(composed, "alexnet", 227).notes == []
     network = on_meta(composed, "alexnet", 224)
-    assert network.notes == ["conv1 pads images of 224x224 pixels by 2: its steps of 4 pixels fit 227x227 without"]
+    assert network.notes == ["conv1 pads images of 224x224 pixels by 2: its stride of 4 fits 227x227 without"]
     assert measure(network, 224).sides["conv1"] == 55
 
 
@@ -154,8 +154,8 @@ def test_small_images_get_the_small_form_with_a_note(name: str, size: int, last:
     assert (measured.sides["conv1"], measured.sides["pool5"]) == (size, last)
     [note] = network.notes
     assert note == (
-        f"small form for images of {size}x{size} pixels: conv1 has 5x5 filters with stride 1 (paper: 11x11, 4), poolings are padded, "
-        "fc6 and fc7 have small_units=512 (in place of units=4096). model.form=paper keeps the paper's layers"
+        f"small variant for images of {size}x{size} pixels: conv1 has 5x5 filters with stride 1 (paper: 11x11, 4), poolings are padded, "
+        "fc6 and fc7 have small_units=512 (in place of units=4096). model.variant=paper keeps the paper's layers"
     )
 
 
@@ -171,13 +171,13 @@ def test_the_small_form_begins_as_good_as_guessing(name: str, composed: Compose)
 
 def test_the_papers_form_refuses_small_images_with_the_layer(composed: Compose) -> None:
     with pytest.raises(ConfigError, match="pool5: the 1x1 maps before it are smaller than its 3x3 window") as caught:
-        on_meta(composed, "alexnet", 32, form="paper")
+        on_meta(composed, "alexnet", 32, variant="paper")
     assert isinstance(caught.value.__cause__, TooSmallError)
 
 
 def test_another_form_is_refused(composed: Compose) -> None:
-    with pytest.raises(ConfigError, match="form is 'tiny', expected one of paper, small, auto"):
-        on_meta(composed, "alexnet", 32, form="tiny")
+    with pytest.raises(ConfigError, match="variant is 'tiny', expected one of paper, small, auto"):
+        on_meta(composed, "alexnet", 32, variant="tiny")
 
 
 def test_towers_that_do_not_divide_the_maps_are_refused(composed: Compose) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.build import build
-from pipeline.config.composition import compose, read_yaml
+from pipeline.config.compose import compose, read_yaml
 from pipeline.model.cnn import CNN
 from pipeline.model.tracing import trace
 from tests.conftest import MakeConfig
@@ -176,8 +176,8 @@ def weights(model: CNN, name: str) -> Tensor:
 
 def test_first_values_of_the_network_are_those_of_its_entries_where_they_say_nothing() -> None:
     torch.manual_seed(0)
-    layers = {"first": CONV, "second": CONV | {"first_values": {"kind": "normal", "std": 5, "bias": 2}}, "scores": SCORES}
-    model = CNN(layers, 3, 5, 8, first_values="zeros")
+    layers = {"first": CONV, "second": CONV | {"init": {"kind": "normal", "std": 5, "bias": 2}}, "scores": SCORES}
+    model = CNN(layers, 3, 5, 8, init="zeros")
     assert not weights(model, "first").any()
     assert not weights(model, "scores").any()
     assert weights(model, "second").std().item() == pytest.approx(5, rel=0.2)
@@ -185,9 +185,9 @@ def test_first_values_of_the_network_are_those_of_its_entries_where_they_say_not
 
 
 def test_first_values_of_null_are_torch_s_own() -> None:
-    def made(first_values: str | None) -> CNN:
+    def made(init: str | None) -> CNN:
         torch.manual_seed(0)
-        return CNN({"conv": CONV | {"first_values": None}, "scores": SCORES}, 3, 5, 8, first_values)
+        return CNN({"conv": CONV | {"init": None}, "scores": SCORES}, 3, 5, 8, init)
 
     torch.manual_seed(0)
     expected = nn.Conv2d(3, 4, 3).weight
@@ -197,7 +197,7 @@ def test_first_values_of_null_are_torch_s_own() -> None:
 
 def test_first_values_reach_the_layers_in_blocks() -> None:
     layers = {"block": {"kind": "residual", "layers": {"conv": CONV | {"filters": 3}}}, "scores": SCORES}
-    assert not CNN(layers, 3, 5, 8, first_values="zeros").get_parameter("layers.block.layers.conv.weight").any()
+    assert not CNN(layers, 3, 5, 8, init="zeros").get_parameter("layers.block.layers.conv.weight").any()
 
 
 def block(**options: Any) -> dict[str, Any]:

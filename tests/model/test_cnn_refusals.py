@@ -5,7 +5,7 @@ from torch import nn
 
 from pipeline.config.build import build
 from pipeline.config.errors import ConfigError
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.forward_pass import TooSmallError
 from tests.model.test_cnn import CONV, SCORES, SHRINKING, block, cnn
 
 OF_BLOCKS = [
@@ -66,14 +66,13 @@ OF_BLOCKS = [
         ),
         ({"a": {}}, r"layers\.a\.kind is None, expected one of conv, relu"),
         ({"a": {"kind": ["conv"]}}, r"layers\.a\.kind is \['conv'\], expected one of conv, relu"),
-        ({"a": "relu"}, r"layers\.a is 'relu', expected a mapping such as {kind: relu}"),
         (
             {"a": {"kind": "conv", "filters": 3, "kernels": 3}},
             r"layers\.a\.kernels is not an option of conv, which has filters, kernel, stride, padding, dilation, groups, bias, max_rms, "
-            r"first_values; did you mean kernel\?",
+            r"init; did you mean kernel\?",
         ),
         ({"a": {"kind": "relu", "rate": 1}}, r"layers\.a\.rate is not an option of relu, which has none"),
-        ({"a": {"kind": "relu", "first_values": "he"}}, r"layers\.a\.first_values is not an option of relu"),
+        ({"a": {"kind": "relu", "init": "he"}}, r"layers\.a\.init is not an option of relu"),
         ({"a": {"kind": "conv", "filters": 3}}, r"layers\.a\.kernel is missing, which conv needs"),
         ({"a": {"kind": "conv", "filters": -3, "kernel": 3}}, r"layers\.a\.filters must be a whole number of at least 1, but it is -3"),
         (
@@ -122,17 +121,17 @@ OF_BLOCKS = [
         ({}, r"layers end with shape \(3, 8, 8\), but there are 5 classes"),
         ({"a": {"kind": "linear", "units": 6}}, r"layers end with shape \(6,\), but there are 5 classes"),
         (
-            {"a": CONV | {"first_values": "hee"}},
-            r"layers\.a\.first_values is 'hee', expected one of he, he_fan_out, xavier, lecun, normal, .*zeros; did you mean he\?",
+            {"a": CONV | {"init": "hee"}},
+            r"layers\.a\.init is 'hee', expected one of he, he_fan_out, xavier, lecun, normal, .*zeros; did you mean he\?",
         ),
-        ({"a": CONV | {"first_values": 3}}, r"layers\.a\.first_values is 3, expected one of he, "),
-        ({"a": CONV | {"first_values": {"std": 1}}}, r"layers\.a\.first_values\.kind is None, expected one of he, "),
+        ({"a": CONV | {"init": 3}}, r"layers\.a\.init is 3, expected one of he, "),
+        ({"a": CONV | {"init": {"std": 1}}}, r"layers\.a\.init\.kind is None, expected one of he, "),
         (
-            {"a": CONV | {"first_values": {"kind": "normal", "sd": 1}}},
-            r"layers\.a\.first_values\.sd is not an option of normal, which has std, bias; did you mean std\?",
+            {"a": CONV | {"init": {"kind": "normal", "sd": 1}}},
+            r"layers\.a\.init\.sd is not an option of normal, which has std, bias; did you mean std\?",
         ),
-        ({"a": CONV | {"first_values": {"kind": "normal", "std": -1}}}, r"layers\.a\.first_values\.std must be 0 or more, but it is -1"),
-        ({"a": CONV | {"first_values": {"kind": "he", "bias": "b"}}}, r"layers\.a\.first_values\.bias must be a number, but it is 'b'"),
+        ({"a": CONV | {"init": {"kind": "normal", "std": -1}}}, r"layers\.a\.init\.std must be 0 or more, but it is -1"),
+        ({"a": CONV | {"init": {"kind": "he", "bias": "b"}}}, r"layers\.a\.init\.bias must be a number, but it is 'b'"),
         *OF_BLOCKS,
     ],
 )
@@ -143,10 +142,10 @@ def test_a_layer_that_can_t_be_is_refused_by_its_name(layers: dict, message: str
 
 
 def test_first_values_of_the_network_are_refused_by_their_own_key() -> None:
-    node = {"_target_": "pipeline.model.cnn.CNN", "layers": {"a": SCORES}, "first_values": "javier"}
-    with pytest.raises(ConfigError, match=r"first_values is 'javier', expected one of he, .*; did you mean xavier\?") as told:
+    node = {"_target_": "pipeline.model.cnn.CNN", "layers": {"a": SCORES}, "init": "javier"}
+    with pytest.raises(ConfigError, match=r"init is 'javier', expected one of he, .*; did you mean xavier\?") as told:
         build("model", node, nn.Module, in_channels=3, num_classes=5, image_size=8)
-    assert told.value.key == "model.first_values"
+    assert told.value.key == "model.init"
 
 
 def test_a_refusal_s_key_is_the_option_s_own_also_in_a_block() -> None:
@@ -159,3 +158,9 @@ def test_a_refusal_s_key_is_the_option_s_own_also_in_a_block() -> None:
 def test_images_too_small_are_told_from_other_mistakes() -> None:
     with pytest.raises(TooSmallError):
         cnn(a={"kind": "conv", "filters": 3, "kernel": 9})
+
+
+def test_a_layer_that_is_no_mapping_is_refused_by_its_key() -> None:
+    node = {"_target_": "pipeline.model.cnn.CNN", "layers": {"a": "relu"}}
+    with pytest.raises(ConfigError, match=r'^model\.layers\.a must be a mapping or null, but it is "relu"'):
+        build("model", node, nn.Module, in_channels=3, num_classes=5, image_size=8)

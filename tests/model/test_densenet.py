@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.config.errors import ConfigError
 from pipeline.model.densenet import DenseLayer, transition
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.forward_pass import TooSmallError
 from tests.conftest import Compose
 from tests.model.measures import first_loss, measure, on_meta, option, without_gradient
 
@@ -84,8 +84,8 @@ def test_the_small_form_keeps_the_maps_of_the_first_block_as_large_as_the_image(
     assert found.parameters == 6_956_298
     assert [found.sides[f"denseblock{place}"] for place in (1, 2, 3, 4)] == [32, 16, 8, 4]
     assert network.notes == [
-        "small form for images of 32x32 pixels: a 3x3 first convolution of stride 1, no pooling after it. "
-        "model.form=paper keeps the paper's layers"
+        "small variant for images of 32x32 pixels: a 3x3 first convolution of stride 1, no pooling after it. "
+        "model.variant=paper keeps the paper's layers"
     ]
 
 
@@ -154,18 +154,18 @@ def test_images_of_any_size_give_one_score_per_class(name: str, side: int, compo
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "form", "layer"),
+    ("name", "side", "variant", "layer"),
     [
         ("densenet121", 4, {}, r"features\.transition3\.pool"),
-        ("densenet121", 16, {"form": "paper"}, r"features\.transition3\.pool"),
+        ("densenet121", 16, {"variant": "paper"}, r"features\.transition3\.pool"),
         ("densenet_40_12", 2, {}, r"features\.transition2\.pool"),
     ],
 )
 def test_images_that_are_too_small_are_refused_by_the_pooling_that_meets_one_pixel(
-    name: str, side: int, form: dict[str, str], layer: str, composed: Compose
+    name: str, side: int, variant: dict[str, str], layer: str, composed: Compose
 ) -> None:
     with pytest.raises(ConfigError, match=rf"{layer}: the 1x1 maps before it are smaller than its 2x2 window") as told:
-        on_meta(composed, name, side, **form)
+        on_meta(composed, name, side, **variant)
     assert isinstance(told.value.__cause__, TooSmallError)
 
 
@@ -187,5 +187,5 @@ def test_what_can_t_be_built_is_refused(changes: dict[str, Any], message: str, c
 
 
 def test_an_unknown_form_is_refused(composed: Compose) -> None:
-    with pytest.raises(ConfigError, match="form is 'tiny', expected one of paper, small, auto"):
-        on_meta(composed, "densenet121", 32, form="tiny")
+    with pytest.raises(ConfigError, match="variant is 'tiny', expected one of paper, small, auto"):
+        on_meta(composed, "densenet121", 32, variant="tiny")

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pipeline.config.build import build
-from pipeline.config.checks.shortcuts import without_first_values
-from pipeline.config.checks.trial import try_training
-from pipeline.config.composition import Tree, read_yaml
+from pipeline.config.compose import read_yaml
+from pipeline.config.dry_run import skip_init, try_network
 from pipeline.config.errors import ConfigError
+from pipeline.config.tree import Tree
 from tests.conftest import Compose
 from tests.samples import CONF, options
 
@@ -71,7 +71,7 @@ def refusal(model: Tree, composed: Compose, channels: int, classes: int, size: i
     params["model"], params["resize"]["size"] = model, size
     params["dataset"] |= {"channels": channels, "classes": [str(label) for label in range(classes)]}
     with pytest.raises(ConfigError) as told:
-        try_training(params)
+        try_network(params)
     return str(told.value)
 
 
@@ -79,7 +79,7 @@ def fits_or_says_why(name: str, size: int, counts: tuple[tuple[int, int], ...], 
     model = composed(f"model={name}")["model"]
     for channels, classes in counts:
         try:
-            with torch.device("meta"), without_first_values():
+            with torch.device("meta"), skip_init():
                 network = made(model, channels, classes, size).eval()
                 assert network(torch.empty(2, channels, size, size)).shape == (2, classes)
         except ConfigError:
@@ -90,9 +90,9 @@ def fits_or_says_why(name: str, size: int, counts: tuple[tuple[int, int], ...], 
             begin = rf"resize\.size must be at least (\d+) for this network, but it is {size}: "
             words = re.fullmatch(begin + r"\S+: the \S+ maps before it are smaller than .*", told)
             assert words, told
-            with torch.device("meta"), without_first_values():
+            with torch.device("meta"), skip_init():
                 made(model, channels, classes, int(words[1]))
-            with pytest.raises(ConfigError), torch.device("meta"), without_first_values():
+            with pytest.raises(ConfigError), torch.device("meta"), skip_init():
                 made(model, channels, classes, int(words[1]) - 1)
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.blocks import LocalResponseNorm
+from pipeline.model.forward_pass import TooSmallError
 from pipeline.model.googlenet import Inception
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.layers import LocalResponseNorm
 from tests.conftest import Compose
 from tests.model.measures import first_loss, measure, on_meta, option, without_gradient
 
@@ -100,8 +100,8 @@ def test_the_small_form_is_the_field_s(name: str, composed: Compose) -> None:
     assert [found.sides[part] for part in ("conv1", "inception3b", "inception4a", "inception4e", "inception5b")] == [32, 32, 16, 16, 8]
     assert network.auxiliary_weight == 0
     assert network.notes == [
-        "small form for images of 32x32 pixels: one 3x3 convolution of 192 filters as the stem, two padded max poolings in place of four, "
-        "batch norm, two 3x3 convolutions for each 5x5, no auxiliary classifiers. model.form=paper keeps the paper's layers"
+        "small variant for images of 32x32 pixels: one 3x3 convolution of 192 filters as the stem, two padded max poolings in place of "
+        "four, batch norm, two 3x3 convolutions for each 5x5, no auxiliary classifiers. model.variant=paper keeps the paper's layers"
     ]
 
 
@@ -118,14 +118,14 @@ def test_poolings_and_batch_norm_are_those_of_each_form_s_source(name: str, comp
 
 
 def test_auxiliary_scores_are_given_in_training_alone(composed: Compose) -> None:
-    network, images = option(composed, "googlenet", 96, 1, 7, form="paper"), torch.randn(2, 1, 96, 96)
+    network, images = option(composed, "googlenet", 96, 1, 7, variant="paper"), torch.randn(2, 1, 96, 96)
     assert [scores.shape for scores in network.train()(images)] == [(2, 7), (2, 7), (2, 7)]
     assert network.eval()(images).shape == (2, 7)
     assert network.notes == []
 
 
 def test_without_their_weight_there_are_no_auxiliary_classifiers(composed: Compose) -> None:
-    network = option(composed, "googlenet", 64, form="paper", auxiliary_weight=0)
+    network = option(composed, "googlenet", 64, variant="paper", auxiliary_weight=0)
     assert network.train()(torch.randn(2, 3, 64, 64)).shape == (2, 10)
     assert not [name for name in network.state_dict() if name.startswith("aux")]
 
@@ -133,7 +133,7 @@ def test_without_their_weight_there_are_no_auxiliary_classifiers(composed: Compo
 @pytest.mark.parametrize("name", FULL)
 def test_the_first_step_of_training_changes_every_weight(name: str, composed: Compose) -> None:
     torch.manual_seed(0)
-    network = option(composed, name, 96, form="paper")
+    network = option(composed, name, 96, variant="paper")
     images = torch.randn(4, 3, 96, 96)
     assert first_loss(network, images) == pytest.approx(2.3026, rel=0.1)
     assert without_gradient(network, images) == []
@@ -176,14 +176,14 @@ def test_small_images_of_any_size_give_one_score_per_class(side: int, composed: 
 )
 def test_images_that_are_too_small_are_refused_with_the_layer(side: int, changes: dict[str, Any], message: str, composed: Compose) -> None:
     with pytest.raises(ConfigError, match=message) as told:
-        on_meta(composed, "googlenet", side, form="paper", **changes)
+        on_meta(composed, "googlenet", side, variant="paper", **changes)
     assert isinstance(told.value.__cause__, TooSmallError)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"form": "tiny"}, "form is 'tiny', expected one of paper, small, auto"),
+        ({"variant": "tiny"}, "variant is 'tiny', expected one of paper, small, auto"),
         ({"third_branch": "none"}, "third_branch is 'none', expected one of 5x5, 3x3, two_3x3"),
     ],
 )

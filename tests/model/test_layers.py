@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.model import blocks, first_values
+from pipeline.model import init
 from pipeline.model.cnn import make_layer
-from pipeline.model.first_values import read_first_values
-from pipeline.model.layers import KINDS
+from pipeline.model.init import read_init
+from pipeline.model.layers import KINDS, CappedConv2d, constrain
 from pipeline.model.tracing import output_shape
 
 MAPS = (4, 8, 8)  # what comes in, where nothing else is said
@@ -231,22 +231,22 @@ def rms(convolution: nn.Conv2d) -> Tensor:
 
 def test_the_constraint_scales_filters_back_that_grew_and_no_others() -> None:
     made = layer("conv", filters=3, kernel=3, max_rms=0.1)
-    assert isinstance(made, blocks.CappedConv2d)
+    assert isinstance(made, CappedConv2d)
     with torch.no_grad():
         made.weight[0] = 5 * torch.randn(4, 3, 3)
         made.weight[1] = 0.01
         made.weight[2] = 0
     before = made.weight.detach().clone()
-    blocks.constrain(nn.Sequential(made))
+    constrain(nn.Sequential(made))
     assert rms(made).tolist() == pytest.approx([0.1, 0.01, 0])
     torch.testing.assert_close(F.cosine_similarity(made.weight[0].flatten(), before[0].flatten(), dim=0), torch.tensor(1.0))
     assert torch.equal(made.weight[1:], before[1:])
 
 
 def test_a_convolution_without_the_constraint_stays_as_it_is() -> None:
-    made = layer("conv", filters=3, kernel=3, first_values={"kind": "normal", "std": 5})
+    made = layer("conv", filters=3, kernel=3, init={"kind": "normal", "std": 5})
     before = made.weight.detach().clone()  # type: ignore[union-attr, operator]
-    blocks.constrain(made)
+    constrain(made)
     assert torch.equal(made.weight, before)  # type: ignore[arg-type]
 
 
@@ -262,7 +262,7 @@ def drawn(given: Any, filters: int = 64) -> nn.Conv2d:
     """Return a convolution of 5x5x3, or of more inputs where the statistics need them."""
     torch.manual_seed(0)
     made = nn.Conv2d(3 if filters == 10 else 64, filters, 5)
-    read_first_values("first_values", given)(made)
+    read_init("init", given)(made)
     return made
 
 
@@ -294,8 +294,8 @@ def test_first_values_are_spread_as_their_rules_say(given: Any, std: float) -> N
 def test_he_counts_what_comes_in_or_what_goes_out() -> None:
     torch.manual_seed(0)
     one, other = nn.Linear(100, 400), nn.Linear(100, 400)
-    read_first_values("first_values", "he")(one)
-    read_first_values("first_values", "he_fan_out")(other)
+    read_init("init", "he")(one)
+    read_init("init", "he_fan_out")(other)
     assert one.weight.std().item() == pytest.approx(math.sqrt(2 / 100), rel=0.02)
     assert other.weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
 
@@ -308,4 +308,4 @@ def test_zeros_and_biases_are_what_they_say() -> None:
 
 
 def test_every_rule_is_tested_above() -> None:
-    assert set(first_values.FIRST_VALUES) == {"xavier", "he", "he_fan_out", "lecun", "normal", "zeros"}
+    assert set(init.INITIALIZERS) == {"xavier", "he", "he_fan_out", "lecun", "normal", "zeros"}

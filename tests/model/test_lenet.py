@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from pipeline.analysis.activations import feature_maps
 from pipeline.config.errors import ConfigError
-from pipeline.model.blocks import ScaledTanh
+from pipeline.model.forward_pass import TooSmallError
+from pipeline.model.layers import ScaledTanh
 from pipeline.model.lenet import RBF, TABLE, LeNet, Subsampling, TableConv2d, bitmaps
-from pipeline.model.tracing import TooSmallError, trace
+from pipeline.model.tracing import trace
 from tests.conftest import Compose
 from tests.model.measures import layer_fields, layer_parameters, measure, on_meta, option, without_gradient
 
@@ -191,11 +192,11 @@ def test_the_maps_of_c3_and_of_both_poolings_can_be_looked_at(composed: Compose)
 
 def test_images_of_mnists_size_get_a_border_of_two_pixels_like_those_beside_it(composed: Compose) -> None:
     network, images = option(composed, "lenet", 28, channels=1), torch.randn(2, 1, 28, 28)
-    framed = network.get_submodule("frame")(images)
+    framed = network.get_submodule("border")(images)
     assert torch.equal(framed, F.pad(images, (2, 2, 2, 2), mode="replicate"))
     measured = measure(network, 28, channels=1)
     assert (measured.sides["s4"], measured.parameters) == (5, 63_802)
-    assert network.notes == ["images of 28x28 pixels get a border of their outermost pixels and are 32x32"]
+    assert network.notes == ["images of 28x28 pixels are padded to 32x32 by replicating their edges"]
 
 
 @pytest.mark.parametrize("size", [29, 30, 31])

@@ -1,4 +1,4 @@
-"""What the trace says that a value sees is what a gradient reaches: in the small form of one network of each family."""
+"""What the trace says that a value sees is what a gradient reaches: in the small variant of one network of each family."""
 
 import pytest
 import torch

@@ -111,14 +111,14 @@ def test_the_small_form_keeps_the_maps_of_the_first_stage_as_large_as_the_image(
     assert (found.parameters, round(found.macs / 1e6)) == (parameters, macs)
     assert [found.sides[part] for part in ("conv1", "layer1", "layer2", "layer3", "layer4")] == [32, 32, 16, 8, 4]
     assert network.notes == [
-        "small form for images of 32x32 pixels: a 3x3 first convolution of stride 1, no pooling after it. "
-        "model.form=paper keeps the paper's layers"
+        "small variant for images of 32x32 pixels: a 3x3 first convolution of stride 1, no pooling after it. "
+        "model.variant=paper keeps the paper's layers"
     ]
 
 
 def test_large_images_and_the_forms_that_are_the_paper_s_own_need_no_note(composed: Compose) -> None:
     assert on_meta(composed, "resnet18", 224).notes == []
-    assert on_meta(composed, "resnet18", 32, form="paper").notes == []
+    assert on_meta(composed, "resnet18", 32, variant="paper").notes == []
     assert all(on_meta(composed, name, 32).notes == [] for name in ("resnet20", "preact_resnet18", "wrn_16_4"))
 
 
@@ -178,7 +178,7 @@ def test_the_padded_shortcut_is_every_second_pixel_and_zeros() -> None:
 def test_blocks_add_their_residual_to_the_shortcut() -> None:
     maps = torch.randn(2, 16, 8, 8)
     for block in (BasicBlock(16, 16, 1, PaddedShortcut), Bottleneck(16, 16, 1, PaddedShortcut, 4, 2)):
-        block.begin_as_shortcut()
+        block.start_as_shortcut()
         assert torch.equal(block(maps), maps.relu())
 
 
@@ -251,7 +251,7 @@ def test_dropout_is_between_the_convolutions_of_a_wide_block(composed: Compose) 
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("resnet18", {"form": "tiny"}, "form is 'tiny', expected one of paper, small, auto"),
+        ("resnet18", {"variant": "tiny"}, "variant is 'tiny', expected one of paper, small, auto"),
         ("resnet18", {"block": "basik"}, "block is 'basik', expected one of basic, bottleneck; did you mean basic?"),
         ("resnet18", {"shortcut": "none"}, "shortcut is 'none', expected one of padded, projection"),
         ("resnet18", {"stride_in": "5x5"}, "stride_in is '5x5', expected one of 1x1, 3x3"),

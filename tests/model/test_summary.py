@@ -1,4 +1,4 @@
-"""The table of a network: its rows, what they add up to, the remarks at the layers, the memory that a training needs."""
+"""The table of a network: its rows, what they add up to, the warnings at the layers, the memory that a training needs."""
 
 import json
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.profiler import ProfilerActivity, profile
 
+from pipeline.analysis.figures.network import parts
 from pipeline.analysis.layer_table import layer_table
-from pipeline.model.memory import kept_for_backward, remembered
-from pipeline.model.rows import Row, Summary, parts
-from pipeline.model.summary import summarise
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.forward_pass import TooSmallError
+from pipeline.model.layer_rows import Row, Summary
+from pipeline.model.summary import optimizer_slots, saved_for_backward, summarise
 from tests.conftest import Compose
 from tests.model.measures import on_meta, option
 
@@ -84,7 +84,7 @@ def test_frozen_weights_are_counted_and_not_trained() -> None:
 def test_the_beginning_that_all_names_share_is_left_out() -> None:
     summary = table(named(layers=named(conv=nn.Conv2d(1, 2, 3), pool=nn.MaxPool2d(7))))
     assert [row.name for row in summary.rows] == ["conv", "pool"]
-    assert summary.remarks[0].startswith("pool: ")
+    assert summary.warnings[0].startswith("pool: ")
 
 
 def test_a_table_comes_back_from_json() -> None:
@@ -94,7 +94,7 @@ def test_a_table_comes_back_from_json() -> None:
 
 def test_layers_that_only_training_uses_are_counted_and_told_apart(composed: Compose) -> None:
     network = on_meta(composed, "googlenet", 224, classes=1000)
-    assert "6,379,728 of the parameters stand in layers that take part in training alone" in layer_table(table(network, 3, 224), 1)
+    assert "6,379,728 of the parameters are in layers used only in training" in layer_table(table(network, 3, 224), 1)
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("lenet5", ["border", "subsampling"]), ("resnet20", ["average pooling", "border"])])
@@ -103,28 +103,28 @@ def test_layers_are_called_by_what_they_do(name: str, kinds: list[str], composed
     assert [kind for kind in found if kind in ("border", "subsampling", "average pooling")][:2] == kinds
 
 
-# Remarks
+# Warnings
 
 
 def test_each_layer_with_rows_that_no_window_reaches_is_told_with_the_nearest_sizes_that_divide_evenly() -> None:
     network = named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2), pool3=nn.MaxPool2d(4))
-    assert table(network, 1, 31).remarks == (
+    assert table(network, 1, 31).warnings == (
         "pool1: rounded down, no window reaches the last row and column of its 31×31 maps; images of 16 or 32 pixels divide evenly",
         "pool2: rounded down, no window reaches the last row and column of its 15×15 maps; images of 16 or 32 pixels divide evenly",
         "pool3: rounded down, no window reaches the last 3 rows and columns of its 7×7 maps; images of 16 or 32 pixels divide evenly",
     )
-    assert table(network, 1, 32).remarks == ()
+    assert table(network, 1, 32).warnings == ()
 
 
 def test_windows_that_end_beyond_the_maps_are_told_as_rounded_up() -> None:
     network = named(conv=nn.Conv2d(1, 2, 1), pool1=nn.MaxPool2d(3, 2, ceil_mode=True), pool2=nn.AvgPool2d(4, 4, 1, ceil_mode=True))
-    assert table(network, 1, 12).remarks == (
+    assert table(network, 1, 12).warnings == (
         "pool1: rounded up, the last windows end 1 pixel beyond its 12×12 maps; images of 7 or 13 pixels divide evenly",
     )
-    assert table(network, 1, 9).remarks == (
+    assert table(network, 1, 9).warnings == (
         "pool2: rounded up, the last windows end 2 pixels beyond its 4×4 maps; images of 7 or 13 pixels divide evenly",
     )
-    assert table(network, 1, 13).remarks == ()
+    assert table(network, 1, 13).warnings == ()
 
 
 class TwoForms(nn.Sequential):
@@ -138,17 +138,17 @@ class TwoForms(nn.Sequential):
 
 def test_a_size_at_which_the_network_has_other_layers_is_suggested_only_where_it_divides_those_evenly() -> None:
     network = TwoForms(21)
-    assert [remark.partition("; ")[2] for remark in summarise(network, TwoForms, torch.optim.Adam, 1, 21).remarks[:2]] == [
+    assert [warning.partition("; ")[2] for warning in summarise(network, TwoForms, torch.optim.Adam, 1, 21).warnings[:2]] == [
         "images of 20 or 24 pixels divide evenly"
     ]
-    [remark, *_] = summarise(TwoForms(19), TwoForms, torch.optim.Adam, 1, 19).remarks
-    assert remark.endswith("; images of 18 pixels divide evenly")  # 27 would with the windows of three, which it has no more
+    [warning, *_] = summarise(TwoForms(19), TwoForms, torch.optim.Adam, 1, 19).warnings
+    assert warning.endswith("; images of 18 pixels divide evenly")  # 27 would with the windows of three, which it has no more
 
 
 def test_trying_another_size_draws_no_random_number() -> None:
     network = TwoForms(21)
     before = torch.get_rng_state()
-    assert "24 pixels" in summarise(network, TwoForms, torch.optim.Adam, 1, 21).remarks[0]
+    assert "24 pixels" in summarise(network, TwoForms, torch.optim.Adam, 1, 21).warnings[0]
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -159,24 +159,24 @@ def test_a_size_that_the_network_refuses_is_not_suggested() -> None:
         return network
 
     network = named(pool1=nn.MaxPool2d(2), pool2=nn.MaxPool2d(2))
-    [first, _] = summarise(network, make, torch.optim.Adam, 1, 31).remarks
+    [first, _] = summarise(network, make, torch.optim.Adam, 1, 31).warnings
     assert first.endswith("; images of 28 pixels divide evenly")
 
 
 def test_filters_on_maps_of_one_pixel_are_told_with_the_size_from_which_the_maps_are_larger() -> None:
     network = named(pool=nn.MaxPool2d(8), conv=nn.Conv2d(1, 2, 3, padding=1), again=nn.Conv2d(2, 2, 3, padding=1))
-    remarks = table(network, 1, 8).remarks
-    assert remarks[0] == (
+    warnings = table(network, 1, 8).warnings
+    assert warnings[0] == (
         "conv: the maps before it are 1×1, so one weight of its 3×3 meets the image (and so in 1 more); "
         "from 16 pixels on the maps are larger"
     )
-    assert not any("1×1" in remark for remark in table(network, 1, 16).remarks)
+    assert not any("1×1" in warning for warning in table(network, 1, 16).warnings)
 
 
 def test_the_first_layer_that_sees_the_whole_image_is_told() -> None:
     network = named(conv1=nn.Conv2d(1, 2, 5, padding=2), conv2=nn.Conv2d(2, 2, 5, padding=2), conv3=nn.Conv2d(2, 2, 5, padding=2))
-    assert table(network, 1, 8).remarks == ("conv2: from here on a value may depend on the whole image; its field is 9 of 8 pixels",)
-    assert table(network, 1, 13).remarks == ()
+    assert table(network, 1, 8).notes == ("conv2: from here on a value may depend on the whole image; its field is 9 of 8 pixels",)
+    assert table(network, 1, 13).notes == ()
 
 
 def test_maps_that_would_reach_zero_are_refused_at_the_layer() -> None:
@@ -186,8 +186,8 @@ def test_maps_that_would_reach_zero_are_refused_at_the_layer() -> None:
 
 def test_what_a_network_says_of_itself_is_in_its_table() -> None:
     network = named(conv=nn.Conv2d(1, 2, 3))
-    network.notes = ["small form"]
-    assert table(network).notes == ("small form",)
+    network.notes = ["small variant"]
+    assert table(network).notes == ("small variant",)
 
 
 # Parts
@@ -241,17 +241,17 @@ def test_memory_is_what_a_training_step_is_seen_to_use(name: str, channels: int,
     network = option(composed, name, side, channels)
     estimated = table(network, channels, side).memory(batch)
     images = torch.zeros(batch, channels, side, side)
-    assert peak(network, images) == pytest.approx(estimated.whole - estimated.weights - images.nbytes, rel=0.15)
+    assert peak(network, images) == pytest.approx(estimated.total - estimated.weights - images.nbytes, rel=0.15)
 
 
 def test_what_batch_norm_keeps_is_counted_and_their_statistics_stay() -> None:
     conv, norm = nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)
     maps = 2 * 8 * 8 * 4  # bytes
     image = maps // 2
-    assert kept_for_backward(named(conv=conv), 1, 8) == 2 * image  # the filters' gradient needs the image
+    assert saved_for_backward(named(conv=conv), 1, 8) == 2 * image  # the filters' gradient needs the image
     network = named(conv=conv, norm=norm, relu=nn.ReLU())
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert kept_for_backward(network, 1, 8) == image + maps + maps + maps  # the norm's input, ReLU's output, a gradient
+    assert saved_for_backward(network, 1, 8) == image + maps + maps + maps  # the norm's input, ReLU's output, a gradient
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -264,9 +264,9 @@ class Viewed(nn.Module):
 
 def test_a_network_that_needs_images_to_be_followed_keeps_as_much_as_one_that_does_not() -> None:
     conv, scores = nn.Conv2d(1, 2, 3, padding=1), nn.Linear(2 * 8 * 8, 2)  # two filters, as many as the images it gets
-    expected = kept_for_backward(named(conv=conv, relu=nn.ReLU(), flatten=nn.Flatten(), scores=scores), 1, 8)
+    expected = saved_for_backward(named(conv=conv, relu=nn.ReLU(), flatten=nn.Flatten(), scores=scores), 1, 8)
     assert expected > 0
-    assert kept_for_backward(named(conv=conv, relu=nn.ReLU(), flatten=Viewed(), scores=scores), 1, 8) == expected
+    assert saved_for_backward(named(conv=conv, relu=nn.ReLU(), flatten=Viewed(), scores=scores), 1, 8) == expected
 
 
 @pytest.mark.parametrize(
@@ -280,4 +280,4 @@ def test_a_network_that_needs_images_to_be_followed_keeps_as_much_as_one_that_do
     ],
 )
 def test_an_optimizer_is_asked_what_it_remembers_of_each_weight(make: Callable[..., Optimizer], values: int) -> None:
-    assert remembered(make) == values
+    assert optimizer_slots(make) == values

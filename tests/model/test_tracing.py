@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.tracing import Call, TooSmallError, output_shape, trace
-from pipeline.model.windows import Window
+from pipeline.model.forward_pass import TooSmallError
+from pipeline.model.tracing import Call, Window, output_shape, trace
 
 
 class Residual(nn.Module):
@@ -92,13 +92,13 @@ def test_rows_that_no_window_reaches_are_counted(layer: nn.Module, side: int, un
     assert call.unseen == unseen
 
 
-@pytest.mark.parametrize("is_ceil", [False, True])
+@pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("kernel", [2, 3])
 @pytest.mark.parametrize("side", range(3, 12))
-def test_a_window_has_as_many_positions_as_torch_gives_a_pooling(side: int, kernel: int, padding: int, is_ceil: bool) -> None:
-    pool = nn.MaxPool2d(kernel, 2, padding, ceil_mode=is_ceil)
-    assert Window(kernel, 2, padding, is_ceil=is_ceil).positions(side) == pool(torch.zeros(1, 1, side, side)).shape[-1]
+def test_a_window_has_as_many_positions_as_torch_gives_a_pooling(side: int, kernel: int, padding: int, ceil_mode: bool) -> None:
+    pool = nn.MaxPool2d(kernel, 2, padding, ceil_mode=ceil_mode)
+    assert Window(kernel, 2, padding, ceil_mode=ceil_mode).positions(side) == pool(torch.zeros(1, 1, side, side)).shape[-1]
 
 
 @pytest.mark.parametrize(

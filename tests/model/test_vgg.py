@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.forward_pass import TooSmallError
 from tests.conftest import Compose
 from tests.model.measures import first_loss, layer_fields, layer_parameters, measure, on_meta, option, without_gradient
 
@@ -89,8 +89,8 @@ def test_the_small_form_says_what_it_changed_and_the_papers_has_no_note(composed
     assert on_meta(composed, "vgg16", 224).notes == []
     [note] = on_meta(composed, "vgg16", 32).notes
     assert note == (
-        "small form for images of 32x32 pixels: one linear layer on the mean of each map in place of fc6, fc7 and fc8, "
-        "whose units and dropout count for nothing. model.form=paper keeps the paper's layers"
+        "small variant for images of 32x32 pixels: one linear layer on the mean of each map in place of fc6, fc7 and fc8, "
+        "whose units and dropout are ignored. model.variant=paper keeps the paper's layers"
     )
 
 
@@ -98,25 +98,25 @@ def test_the_small_form_says_what_it_changed_and_the_papers_has_no_note(composed
 def test_other_sizes_keep_the_weights_that_fc6_has_at_224_pixels_as_in_torchvision(size: int, composed: Compose) -> None:
     network = on_meta(composed, "vgg11", size, classes=1000)
     assert measure(network, size).parameters == 132_863_336
-    assert network.notes == [f"the last maps of {size // 32}x{size // 32} pixels are averaged to 7x7, which fc6 is made for"]
+    assert network.notes == [f"the last maps of {size // 32}x{size // 32} pixels are averaged to 7x7 for fc6"]
     own = on_meta(composed, "vgg11", size, final_side=None)
     assert own.fc6.in_features == 512 * (size // 32) ** 2
     assert own.notes == []
 
 
 def test_maps_that_are_smaller_are_repeated_as_torchvision_s_average_does(composed: Compose) -> None:
-    network = option(composed, "vgg11", 32, form="paper", units=8).eval()
+    network = option(composed, "vgg11", 32, variant="paper", units=8).eval()
     assert network.average(torch.arange(4.0).reshape(1, 1, 2, 2))[0, 0, :, 0].tolist() == [0, 0, 0, 1, 2, 2, 2]
 
 
 def test_images_of_mnists_size_get_a_border_so_that_five_poolings_fit(composed: Compose) -> None:
     network = on_meta(composed, "vgg11", 28, channels=1)
-    assert network.notes[0] == "images of 28x28 pixels get a border of their outermost pixels and are 32x32"
+    assert network.notes[0] == "images of 28x28 pixels are padded to 32x32 by replicating their edges"
     assert measure(network, 28, channels=1).sides["conv1_1"] == 32
 
 
 def test_convolutions_begin_with_hes_values_and_linear_layers_with_the_papers(composed: Compose) -> None:
-    network = option(composed, "vgg11", 32, form="paper", units=512)
+    network = option(composed, "vgg11", 32, variant="paper", units=512)
     layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
     assert len(layers) == 11
     for name, layer in layers.items():
@@ -150,15 +150,15 @@ def test_filters_units_and_dropout_are_what_conf_says(composed: Compose) -> None
 
 
 def test_filters_and_convolutions_of_different_numbers_of_blocks_are_refused(composed: Compose) -> None:
-    with pytest.raises(ConfigError, match="filters has 3 blocks and convolutions has 5; they need a number for each block"):
+    with pytest.raises(ConfigError, match="filters has 3 blocks and convolutions has 5; they need one number per block"):
         on_meta(composed, "vgg11", 32, filters=[4, 4, 8])
 
 
 @pytest.mark.parametrize(("size", "layer"), [(8, "pool4"), (16, "pool5"), (27, "pool5")])
-@pytest.mark.parametrize("form", ["auto", "paper"])
+@pytest.mark.parametrize("variant", ["auto", "paper"])
 def test_images_that_five_poolings_shrink_to_nothing_are_refused_with_the_layer(
-    size: int, layer: str, form: str, composed: Compose
+    size: int, layer: str, variant: str, composed: Compose
 ) -> None:
     with pytest.raises(ConfigError, match=f"{layer}: the 1x1 maps before it are smaller than its 2x2 window") as caught:
-        on_meta(composed, "vgg16", size, form=form)
+        on_meta(composed, "vgg16", size, variant=variant)
     assert isinstance(caught.value.__cause__, TooSmallError)

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from pipeline.config.errors import ConfigError
-from pipeline.model.blocks import CappedConv2d, constrain
-from pipeline.model.tracing import TooSmallError
+from pipeline.model.forward_pass import TooSmallError
+from pipeline.model.layers import CappedConv2d, constrain
 from tests.conftest import Compose
 from tests.model.measures import first_loss, layer_fields, layer_parameters, measure, on_meta, option, without_gradient
 
@@ -100,8 +100,8 @@ def test_small_images_get_the_small_form_with_a_note(size: int, last: int, compo
     assert (measured.sides["conv1"], measured.sides["pool5"]) == (size, last)
     [note] = network.notes
     assert note == (
-        f"small form for images of {size}x{size} pixels: conv1 has 3x3 filters with stride 1 (paper: 7x7, 2), conv2 stride 1 (2), "
-        "poolings are padded, fc6 and fc7 have small_units=512 (in place of units=4096). model.form=paper keeps the paper's layers"
+        f"small variant for images of {size}x{size} pixels: conv1 has 3x3 filters with stride 1 (paper: 7x7, 2), conv2 stride 1 (2), "
+        "poolings are padded, fc6 and fc7 have small_units=512 (in place of units=4096). model.variant=paper keeps the paper's layers"
     )
 
 
@@ -126,5 +126,5 @@ def test_dropout_and_units_are_what_conf_says(composed: Compose) -> None:
 
 def test_the_papers_form_refuses_small_images_with_the_layer(composed: Compose) -> None:
     with pytest.raises(ConfigError, match=r"(conv2|pool2|pool5): the \dx\d maps before it are smaller than its \dx\d window") as caught:
-        on_meta(composed, "zfnet", 16, form="paper")
+        on_meta(composed, "zfnet", 16, variant="paper")
     assert isinstance(caught.value.__cause__, TooSmallError)

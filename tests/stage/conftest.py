@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.places import Places
+from pipeline.config.paths import Places
 from pipeline.config.schema import Config
 
 Stage = Callable[..., Any]

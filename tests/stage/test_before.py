@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config.documents import LOCAL
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config, SourceFile, Sources
+from pipeline.config.yaml_nodes import LOCAL
 from pipeline.stage import configure
 from tests.config.copies import Copy
 from tests.samples import CLASSES, EACH, bars, write_idx_split

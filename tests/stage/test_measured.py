@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
-from pipeline.analysis import views
-from pipeline.bundle import Bundle
+from pipeline.analysis import tta
+from pipeline.bundle import Bundle, debugging
 from pipeline.config.errors import DataError
-from pipeline.config.places import Places
+from pipeline.config.paths import Places
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.store import Store
@@ -54,7 +54,7 @@ def test_evaluate_prints_the_accuracy_on_the_test_images_and_what_to_type_next(
     said = capsys.readouterr().out
     test = json.loads((live / "reports" / "metrics.json").read_text())["test"]
     assert f"test accuracy {test['accuracy']:.4f} (95% interval " in said
-    assert re.search(r", 6 images\)$", said, re.M)  # as they are, so that no views are named
+    assert re.search(r", 6 images\)$", said, re.M)  # as they are, so that no test-time augmentation is named
     assert f"python -m pipeline.command.predict PHOTO… --bundle {live / 'bundle'}\n" in said
     store = Store(cfg.tracking, home)
     [point] = store.client.get_metric_history(the_run(cfg, home).info.run_id, "test/accuracy")
@@ -62,9 +62,9 @@ def test_evaluate_prints_the_accuracy_on_the_test_images_and_what_to_type_next(
 
 
 def test_evaluate_names_the_views_of_which_the_accuracy_is(stage: Stage, cfg: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    cfg.evaluate.views = next(name for name in views.VIEWS if name != views.PLAIN)
+    cfg.evaluate.tta = next(name for name in tta.TTA if name != tta.PLAIN)
     stage("evaluate")
-    assert f", 6 images, views {cfg.evaluate.views})" in capsys.readouterr().out
+    assert f", 6 images, test-time augmentation {cfg.evaluate.tta})" in capsys.readouterr().out
 
 
 def test_explain_counts_its_pictures_and_adds_them_to_the_run(
@@ -72,7 +72,7 @@ def test_explain_counts_its_pictures_and_adds_them_to_the_run(
 ) -> None:
     stage("explain")
     drawn = {path.stem for path in (live / "pictures").iterdir()}
-    assert f"{len(drawn)} pictures of filters, feature maps and mistakes: {live / 'pictures'}" in capsys.readouterr().out
+    assert f"{len(drawn)} pictures of filters, units, feature maps and mistakes: {live / 'pictures'}" in capsys.readouterr().out
     run = the_run(cfg, home)
     assert run.data.tags["explained"] == "true"
     told = {name.split("+")[0].partition("~")[2] for name in files(run, "images")}
@@ -105,6 +105,45 @@ def test_a_network_of_ones_own_photos_is_registered_under_the_names_of_their_cla
     assert [model.name for model in Store(cfg.tracking, home).client.search_registered_models()] == ["top-middle-bottom"]
 
 
+@pytest.mark.parametrize(
+    ("debug", "limits", "named"),
+    [
+        ("overfit", {"overfit_images": 12}, "overfit"),
+        ("mine", {}, "mine"),
+        ("none", {"overfit_images": 12}, "overfit_images=12"),
+        ("none", {"limit_batches": 1, "profile": 3}, "limit_batches=1, profile=3"),
+    ],
+)
+def test_a_debug_run_is_tagged_and_its_network_is_not_registered(
+    debug: str,
+    limits: dict[str, int],
+    named: str,
+    stage: Stage,
+    live: Path,
+    cfg: Config,
+    home: Path,
+    bundle_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    description = bundle_folder / "bundle.json"
+    tree = json.loads(description.read_text())
+    tree["config"]["debug"]["name"] = debug
+    tree["config"]["training"] |= limits
+    description.write_text(json.dumps(tree))
+    (live / "bundle").unlink()
+    (live / "bundle").symlink_to(bundle_folder)
+    stage("register")
+    assert capsys.readouterr().out == f"not registered, as it is of a debug run ({named})\n"
+    assert Store(cfg.tracking, home).client.search_registered_models() == []
+    assert the_run(cfg, home).data.tags["debug"] == named
+
+
+def test_a_network_of_before_there_were_debug_runs_is_of_none(written_bundle: Path) -> None:
+    config = json.loads((written_bundle / "bundle.json").read_text())["config"]
+    del config["debug"], config["training"]["limit_batches"], config["training"]["overfit_images"], config["training"]["profile"]
+    assert debugging(config) == ""
+
+
 def test_what_was_told_of_a_network_before_it_is_registered_is_not_told_again(stage: Stage, live: Path, cfg: Config, home: Path) -> None:
     stage("evaluate")
     metrics = json.loads((live / "reports" / "metrics.json").read_text())
@@ -117,7 +156,7 @@ def test_in_an_experiment_a_network_does_not_lead_either(
     cfg: Config, home: Path, live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its workspace is DVC's copy of the project."""
-    from pipeline.config import places
+    from pipeline.config import paths as places
     from pipeline.stage import register
 
     for module in (places, register):

@@ -12,9 +12,9 @@ from pipeline.bundle import Bundle, make_network
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest, made_from
-from pipeline.tracking.delivery import settle
-from pipeline.tracking.journal import Reader, waiting
+from pipeline.tracking.events import Reader, waiting
 from pipeline.tracking.store import Store
+from pipeline.tracking.sync import sync_waiting
 from tests.stage.conftest import Stage
 
 
@@ -78,7 +78,7 @@ def test_one_run_has_the_training_and_what_is_measured_later(
     assert tags["uncertain"].startswith("only 9 validation images choose the epoch")
     assert tags["uncertain"] in said
     stage("evaluate")
-    settle(home)
+    sync_waiting(home)
     store = Store(cfg.tracking, home)
     [run] = store.client.search_runs([store.experiment])
     bundle = Bundle.read(live / "bundle")
@@ -86,3 +86,18 @@ def test_one_run_has_the_training_and_what_is_measured_later(
     assert run.data.metrics["best/validation/loss"] == pytest.approx(bundle.validation["validation/loss"])
     [point] = store.client.get_metric_history(run.info.run_id, "test/accuracy")
     assert point.step == bundle.best_epoch
+
+
+@pytest.mark.parametrize("debug", ["none", "overfit"])
+def test_a_debug_run_says_that_it_is_one(debug: str, stage: Stage, cfg: Config, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg.debug.name, cfg.training.overfit_images = debug, None if debug == "none" else 6
+    stage("train")
+    said = capsys.readouterr().out
+    [folder] = waiting(home)
+    events = Reader(folder).new()
+    tags = {name: value for event in events if "tags" in event for name, value in event["tags"].items()}
+    is_debug = debug != "none"
+    assert ("debug run (overfit): its figures compare with no other's, and it is not registered\n" in said) == is_debug
+    assert ("\naccuracy on its own training images " in said, "\nvalidation accuracy " in said) == (is_debug, not is_debug)
+    assert ("only 9 validation images choose the epoch" in said) == (not is_debug)
+    assert tags.get("debug") == (debug if is_debug else None)

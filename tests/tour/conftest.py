@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from pipeline.tour.material import Lesson, Material, prepared_lesson, prepared_photo
 from tests.samples import CONF
+from tour.material import Lesson, Material, prepared_lesson, prepared_photo
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,8 @@ def digits() -> Lesson:
     inputs = torch.from_numpy((images.reshape(-1, 1, 8, 8) - images.mean()) / images.std()).float()
     targets = torch.from_numpy(labels)
     names = [str(digit) for digit in range(10)]
-    return Lesson(pixels[:1400], inputs[:1400], targets[:1400], inputs[1400:], targets[1400:], names, "digits", "")
+    scale = torch.tensor([images.mean() * 15 / 255]), torch.tensor([images.std() * 15 / 255])
+    return Lesson(pixels[:1400], inputs[:1400], targets[:1400], inputs[1400:], targets[1400:], *scale, names, "digits", "")
 
 
 @pytest.fixture(scope="session")

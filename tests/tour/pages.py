@@ -5,10 +5,10 @@ Make the pages anew:  python -m tests.tour.pages"""
 import torch
 from sklearn.datasets import load_sample_image
 
-from pipeline.dataset.square import fit
-from pipeline.tour.material import Material, Photo, prepared_lesson
-from pipeline.tour.tour import write_tour
+from pipeline.dataset.geometry import fit
 from tests.project import ROOT
+from tour.material import Material, Photo, prepared_lesson
+from tour.tour import write_tour
 
 SIDE = 112  # pixels of the photo on the pages
 ABOUT = (

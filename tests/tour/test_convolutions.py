@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.tour.activations import ACTIVATIONS, activated, changed_by_relu_after_pooling, slope
-from pipeline.tour.arithmetic import convolve, correlate, output_size, pooled
-from pipeline.tour.convolution import BINARY, CROSS, GRAY
-from pipeline.tour.curve_detector import RECEPTIVE_FIELD, curve_filter, scene
-from pipeline.tour.feature_maps import LAYERS, convolution, fully_connected_weights, parameters, partial_maps
-from pipeline.tour.image import block, inverted
-from pipeline.tour.kernels import KERNELS, even_answer, value_range
-from pipeline.tour.material import Photo, luma
-from pipeline.tour.networks import network
-from pipeline.tour.pooling import BLOCK, difference
-from pipeline.tour.receptive_field import fields
-from pipeline.tour.sizes import CASES, alexnets_first, same_padding
 from tests.samples import CONF
+from tour.activations import ACTIVATIONS, activated, changed_by_relu_after_pooling, slope
+from tour.arithmetic import convolve, correlate, output_size, pooled
+from tour.convolution import BINARY, CROSS, GRAY
+from tour.curve_detector import RECEPTIVE_FIELD, curve_filter, scene
+from tour.feature_maps import LAYERS, convolution, fully_connected_weights, parameters, partial_maps
+from tour.image import block, inverted
+from tour.kernels import KERNELS, even_answer, value_range
+from tour.material import Photo, luma
+from tour.networks import network
+from tour.pooling import BLOCK, difference
+from tour.receptive_field import fields
+from tour.sizes import CASES, alexnets_first, same_padding
 
 
 def test_the_block_of_what_computers_see_is_the_grid_of_project_euler() -> None:

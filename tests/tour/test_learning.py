@@ -7,12 +7,12 @@ from itertools import combinations
 import pytest
 import torch
 
-from pipeline.model.first_values import xavier, zeros
-from pipeline.tour.choices import of_sigmoid, of_sums, standings
-from pipeline.tour.errata import gigabytes, keras_split
-from pipeline.tour.filter_count import gains
-from pipeline.tour.first_weights import begun, most_frequent, xavier_bound
-from pipeline.tour.learning import (
+from pipeline.model.init import xavier, zeros
+from tour.choices import of_sigmoid, of_sums, standings
+from tour.errata import gigabytes, keras_split
+from tour.filter_count import gains
+from tour.first_weights import begun, most_frequent, xavier_bound
+from tour.learning import (
     AFTER,
     BEFORE,
     BOAT,
@@ -26,11 +26,11 @@ from pipeline.tour.learning import (
     one_step,
     updated,
 )
-from pipeline.tour.learning_rate import fate, outcome
-from pipeline.tour.material import Lesson
-from pipeline.tour.small_training import Course, Filters, filters_left, one_convolution, standing, train
-from pipeline.tour.softmax import ANIMALS, SCORES, lead, softmax, surprise
-from pipeline.tour.softmax import THREE as ANSWER
+from tour.learning_rate import fate, outcome
+from tour.material import Lesson
+from tour.small_training import Course, Filters, filters_left, one_convolution, standing, train
+from tour.softmax import ANIMALS, SCORES, lead, softmax, surprise
+from tour.softmax import THREE as ANSWER
 
 
 def test_softmax_of_the_tutorials_scores() -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.analysis.figures.tour_panels import Panel, panels
-from pipeline.tour.material import Material
-from pipeline.tour.page import Block, Page, Picture, Table, write_index, write_page
+from tour.drawing.panels import Panel, panels
+from tour.material import Material
+from tour.page import Block, Page, Picture, Table, write_index, write_page
 
 
 def body(material: Material) -> list[Block]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import shutil
 import signal
 import sys
@@ -10,20 +11,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.entities import Metric, Param
 
 from pipeline.command import compare
-from pipeline.config.entry import exit_code
 from pipeline.config.errors import DataError
+from pipeline.config.process import exit_code
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.columns import shortened
-from pipeline.tracking.comparison import best_epoch, differing, figures, kept_epoch, leaders, table
-from pipeline.tracking.run import opening
+from pipeline.tracking.comparison import (
+    TrackedRun,
+    best_epoch,
+    differing,
+    figures,
+    find,
+    kept_epoch,
+    latest,
+    leaders,
+    listed,
+    table,
+    with_curves,
+)
+from pipeline.tracking.provenance import begin_fields
 from pipeline.tracking.store import Store
-from pipeline.tracking.tracked_runs import TrackedRun, find, latest, listed, with_curves
+from pipeline.tracking.tables import shortened
 
 PARAMS = {"optimizer.lr": "0.003", "seed": "0", "dataset.name": "digits", "training.monitor": "validation/loss"}
 TAGS = {
@@ -64,7 +77,9 @@ def told(store: Store, conf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         monkeypatch.setattr(sys, "argv", ["compare", *arguments])
         monkeypatch.setenv("COLUMNS", str(width))
         compare.main()
-        return capsys.readouterr().out
+        printed = capsys.readouterr()
+        assert "Downloading" not in printed.err  # no progress bar of MLflow's
+        return printed.out
 
     return told
 
@@ -473,5 +488,74 @@ def test_all_rows_of_the_table_have_the_same_columns() -> None:
 def test_layers_in_another_order_are_a_difference_between_runs(small_config: Config, manifest: Manifest) -> None:
     one, other = asdict(small_config), asdict(small_config)
     other["model"]["layers"] = dict(reversed(one["model"]["layers"].items()))
-    params = [opening(config, manifest, {})["params"] for config in (one, other)]
+    params = [begin_fields(config, manifest, {})["params"] for config in (one, other)]
     assert differing([tracked(**of_run) for of_run in params]).keys() == {"model.layers._order_"}
+
+
+# Whether a difference is real
+
+
+def answered(store: Store, name: str, right: list[bool], folder: str = "a", **more: Any) -> str:
+    """Write a run that was evaluated, with its answers on as many test images. folder: of these images."""
+    run = train(store, name, {"test/accuracy": [sum(right) / len(right)]}, **more)
+    rows = [f"{folder}/{i}.png,yes,{'yes' if is_right else 'no'},0.9" for i, is_right in enumerate(right)]
+    text = "\n".join(["path,actual,predicted,probability", *rows]) + "\n"
+    store.client.log_text(run, text, "reports/predictions.csv")
+    return run
+
+
+GOOD = [True] * 190 + [False] * 10
+POOR = [True] * 150 + [False] * 50
+OTHERWISE = [True] * 188 + [False, True] * 6
+
+
+def test_a_run_that_is_really_better_is_said_to_be_with_its_interval(store: Store, told: Compare) -> None:
+    answered(store, "good", GOOD)
+    answered(store, "poor", POOR, minutes=1)
+    shown = told("good", "poor")
+    assert "good is better than poor: +20.0 points, 14.2 to 25.4 (40 images only good gets right, 0 only poor)" in flat(shown)
+    assert line(shown, "to the best") == ["the best", "-20.0 (-25.4 to -14.2)"]
+
+
+def test_runs_that_can_t_be_told_apart_are_said_so_with_the_images_that_it_would_take(store: Store, told: Compare) -> None:
+    answered(store, "good", GOOD)
+    answered(store, "other", OTHERWISE)
+    shown = flat(told("good", "other"))
+    assert re.search(r"can't tell other from good: \+2\.0 points, [-\d.]+ to [\d.]+; about [\d,]+ more test images would show", shown)
+
+
+def test_several_comparisons_are_corrected(store: Store, told: Compare) -> None:
+    for name, right in (("good", GOOD), ("poor", POOR), ("other", OTHERWISE)):
+        answered(store, name, right)
+    assert "corrected for 2 comparisons" in flat(told("good", "poor", "other"))
+    assert line(told("other", "poor"), "to the best")[1] == "-22.0 (-27.6 to -16.0)"
+    assert line(told("other", "poor", "good"), "to the best")[1] == "-22.0 (-28.4 to -15.2)"
+
+
+def test_runs_with_the_same_answers_are_said_to_have_them(store: Store, told: Compare) -> None:
+    for name in ("one", "two"):
+        answered(store, name, GOOD)
+    shown = told("one", "two")
+    assert "can't tell one from two: the same images right" in shown
+    assert line(shown, "to the best") == ["the best", "+0.0 (-1.0 to +1.0)"]
+
+
+def test_runs_with_other_test_images_are_not_compared(store: Store, told: Compare) -> None:
+    answered(store, "good", GOOD)
+    answered(store, "less", POOR[100:])
+    answered(store, "others", POOR, folder="b")
+    train(store, "never", {"validation/loss": [0.3]})
+    assert "is the best really better?" not in told("good", "less", "others", "never")
+
+
+def test_seeds_of_one_config_are_told_with_their_mean_and_deviation(store: Store, told: Compare) -> None:
+    for seed, right in enumerate((GOOD, POOR, OTHERWISE)):
+        answered(store, f"s{seed}", right, params={"seed": str(seed)})
+    answered(store, "again", GOOD, params={"seed": "0"})  # a seed counts once
+    answered(store, "fast", GOOD, params={"optimizer.lr": "0.1"})
+    assert "3 seeds of one config (s0, s1, s2): test accuracy 0.8900 ± 0.1217" in flat(told("s0", "s1", "s2", "again", "fast"))
+
+
+def flat(text: str) -> str:
+    """Return text without its line breaks."""
+    return " ".join(text.split())

@@ -51,7 +51,7 @@ def test_the_line_and_every_command_about_runs_show_and_keep_none(
         return ran
 
     assert "registered as folder version 1, the champion" in said("dvc", "repro").output
-    said("python", "-m", "pipeline.command.deliver")
+    said("python", "-m", "pipeline.command.sync")
     said("python", "-m", "pipeline.command.compare")
     said("python", "-m", "pipeline.command.champion", "1")
     pages = said("python", "-m", "pipeline.command.ui").output

@@ -14,18 +14,18 @@ import requests
 from mlflow import MlflowClient
 from sqlalchemy import text
 
-from pipeline.command import deliver
-from pipeline.config.entry import exit_code
+from pipeline.command import sync
 from pipeline.config.errors import NetworkError
+from pipeline.config.process import exit_code
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking import probe
-from pipeline.tracking.delivery import settle
+from pipeline.tracking import relocation
+from pipeline.tracking.events import EventLog, waiting
 from pipeline.tracking.faults import is_refusal, sentence, store_may_be_away
-from pipeline.tracking.journal import Journal, waiting
-from pipeline.tracking.registry import crown
+from pipeline.tracking.registry import promote
 from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
+from pipeline.tracking.sync import sync_waiting
 from tests.tracking.proxy import Harm, proxy_of
 
 PASSWORD = "hunter22"  # of the person of these tests
@@ -45,7 +45,7 @@ SERVERS = {
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow's client does not try again, and a locked database is not waited for."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(probe, "PATIENCE", 0.2)
+    monkeypatch.setattr(relocation, "PATIENCE", 0.2)
 
 
 def opened(cfg: Config, home: Path, uri: str | None) -> str:
@@ -100,9 +100,9 @@ def test_a_driver_that_is_not_installed_is_named_as_pip_calls_it(
 def test_a_database_s_server_is_asked_at_its_usual_port_where_the_address_names_none(scheme: str, port: int) -> None:
     host = "127.0.0.77"  # of this machine too, and nobody else's
     with pytest.raises(ConnectionRefusedError):
-        probe.probe(f"{scheme}://{host}/runs")
+        relocation.probe(f"{scheme}://{host}/runs")
     with socket.create_server((host, port)):
-        probe.probe(f"{scheme}://{host}/runs")
+        relocation.probe(f"{scheme}://{host}/runs")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg2", "mysql+pymysql", "http"])
@@ -146,20 +146,20 @@ def test_a_locked_database_is_one_line_and_exit_code_69_and_the_run_arrives_late
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = Run(Journal(home))
+    run = Run(EventLog(home))
     begin(run, dataclasses.asdict(cfg), manifest)
     run.end("FINISHED")
-    run.journal.close()
+    run.events.close()
     locked()
-    monkeypatch.setattr(deliver, "WORKSPACE", home)
-    monkeypatch.setattr(sys, "argv", ["deliver"])
-    assert exit_code("deliver", deliver.main) == 69
+    monkeypatch.setattr(sync, "WORKSPACE", home)
+    monkeypatch.setattr(sys, "argv", ["sync"])
+    assert exit_code("sync", sync.main) == 69
     [line] = capfd.readouterr().err.splitlines()
     assert line == (
-        f"deliver failed: the MLflow store sqlite:///{home}/mlflow.db can't be used: {LOCKED}. "
-        f"What it lacks waits in journals/{run.journal.folder.name}; `python -m pipeline.command.deliver` brings it there"
+        f"sync failed: the MLflow store sqlite:///{home}/mlflow.db can't be used: {LOCKED}. "
+        f"What MLflow lacks waits in journals/{run.events.folder.name}; `python -m pipeline.command.sync` uploads it"
     )
-    assert waiting(home) == [run.journal.folder]
+    assert waiting(home) == [run.events.folder]
 
 
 def test_a_database_that_is_locked_after_it_was_opened_is_one_line_too(
@@ -170,7 +170,7 @@ def test_a_database_that_is_locked_after_it_was_opened_is_one_line_too(
     locked()
     capfd.readouterr()
     with pytest.raises(NetworkError, match=f"can't be used: {LOCKED}$"):
-        crown(store, "1")
+        promote(store, "1")
     assert capfd.readouterr().err == ""
 
 
@@ -179,7 +179,7 @@ def test_a_database_that_is_locked_after_it_was_opened_is_one_line_too(
 
 @pytest.fixture
 def in_s3(home: Path, cfg: Config, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The journal of a run whose artifacts belong into S3; nobody has said with what credentials."""
+    """The log of a run whose artifacts belong into S3; nobody has said with what credentials."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -187,15 +187,15 @@ def in_s3(home: Path, cfg: Config, manifest: Manifest, monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", NOBODY)
     MlflowClient(f"sqlite:///{home / 'mlflow.db'}").create_experiment(cfg.tracking.experiment, "s3://bucket/runs")
-    run = Run(Journal(home))
+    run = Run(EventLog(home))
     begin(run, dataclasses.asdict(cfg), manifest)
     run.end("FINISHED")
-    run.journal.close()
-    return run.journal.folder
+    run.events.close()
+    return run.events.folder
 
 
 def test_s3_without_credentials_says_which_variables_to_set(home: Path, in_s3: Path) -> None:
-    [note] = settle(home)
+    [note] = sync_waiting(home)
     assert "its artifacts need credentials; give them by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE;" in note
     assert waiting(home) == [in_s3]
 
@@ -203,7 +203,7 @@ def test_s3_without_credentials_says_which_variables_to_set(home: Path, in_s3: P
 def test_s3_without_its_package_says_what_to_install(home: Path, in_s3: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"{NOBODY}9")  # MLflow keeps what it has imported for another
-    [note] = settle(home)
+    [note] = sync_waiting(home)
     assert "it needs the package boto3, which is not installed; `pip install boto3`" in note
     assert "\n" not in note
 

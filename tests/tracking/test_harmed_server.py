@@ -15,9 +15,9 @@ from PIL import Image
 
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.delivery import settle
-from pipeline.tracking.journal import Journal, waiting
+from pipeline.tracking.events import EventLog, waiting
 from pipeline.tracking.run import Run, begin
+from pipeline.tracking.sync import sync_waiting
 from tests.project import ROOT, environment
 from tests.tracking.proxy import Harm, Proxy, mlflow_server, proxy_of
 
@@ -37,7 +37,7 @@ Tell = Callable[[str], None]
 
 @pytest.fixture
 def tell(proxy: Proxy, home: Path, cfg: Config, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Leaves the journal of a whole training, whose runs go to the experiment of this name."""
+    """Leaves the log of a whole training, whose runs go to the experiment of this name."""
     for name, value in {"MAX_RETRIES": RETRIES, "BACKOFF_FACTOR": 0, "BACKOFF_JITTER": 0}.items():
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", str(value))
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
@@ -45,13 +45,13 @@ def tell(proxy: Proxy, home: Path, cfg: Config, manifest: Manifest, tmp_path: Pa
 
     def tell(experiment: str) -> None:
         cfg.tracking.experiment = experiment
-        run = Run(Journal(home))
+        run = Run(EventLog(home))
         begin(run, dataclasses.asdict(cfg), manifest)
         run.log_metrics({"train/loss": 1.0}, 1)
         run.log_image("a", tmp_path / "a.png", 0)
         run.tag(bundle="b" * 64)
         run.end("FINISHED")
-        run.journal.close()
+        run.events.close()
 
     return tell
 
@@ -75,11 +75,11 @@ def assert_whole(server: str, experiment: str, home: Path) -> None:
 
 
 def calls_of(proxy: Proxy, home: Path, tell: Tell) -> int:
-    """Return how many calls an undisturbed delivery takes."""
+    """Return how many calls an undisturbed upload takes."""
     proxy.heal()
     proxy.calls.clear()
     tell(f"undisturbed in {home.parent.name}")
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     calls = len(proxy.calls)
     assert_whole(f"http://{proxy.server}", f"undisturbed in {home.parent.name}", home)
     return calls
@@ -98,25 +98,25 @@ def test_a_server_that_fails_at_any_call(
         experiment = f"{harm.name} at {number}"
         tell(experiment)
         proxy.harming(number, harm, RETRIES + 1)
-        notes = settle(home)
+        notes = sync_waiting(home)
         proxy.heal()
         assert len(notes) <= 1, (experiment, notes)
         assert all(note.startswith("note: the MLflow store") and "\n" not in note for note in notes), (experiment, notes)
-        assert settle(home) == []
+        assert sync_waiting(home) == []
         assert_whole(f"http://{proxy.server}", experiment, home)
         said = capfd.readouterr().err.splitlines()
         assert all(line.startswith("note: MLflow had no experiment ") for line in said), (experiment, said)
 
 
-DELIVERER = """
+SYNCING = """
 import os, sys
 from pathlib import Path
-from pipeline.tracking.delivery import settle
+from pipeline.tracking.sync import sync_waiting
 
 for line in sys.stdin:
     child = os.fork()  # at once: to import MLflow takes seconds
     if not child:
-        settle(Path(line.strip()))
+        sync_waiting(Path(line.strip()))
         os._exit(0)
     print(child, flush=True)
     os.waitpid(child, 0)
@@ -125,16 +125,16 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def deliverer(tell: Tell) -> Iterator[subprocess.Popen[str]]:
-    """A process that makes another one for each root of a project that it reads, which delivers; writes its id, and when it is gone."""
+def syncing(tell: Tell) -> Iterator[subprocess.Popen[str]]:
+    """A process that makes another one for each root of a project that it reads, which uploads; writes its id, and when it is gone."""
     settings = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_HTTP")}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", DELIVERER], cwd=ROOT, env=environment() | settings, **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", SYNCING], cwd=ROOT, env=environment() | settings, **pipes) as process:
         yield process
         process.stdin.close()
 
 
-def test_a_delivery_that_is_killed_at_any_call(proxy: Proxy, home: Path, tell: Tell, deliverer: subprocess.Popen[str]) -> None:
+def test_a_upload_that_is_killed_at_any_call(proxy: Proxy, home: Path, tell: Tell, syncing: subprocess.Popen[str]) -> None:
     for number in range(calls_of(proxy, home, tell)):
         experiment = f"killed at {number}"
         tell(experiment)
@@ -149,10 +149,10 @@ def test_a_delivery_that_is_killed_at_any_call(proxy: Proxy, home: Path, tell: T
 
         proxy.calls.clear()
         proxy.harm = kill
-        print(home, file=deliverer.stdin, flush=True)
-        child.append(int(deliverer.stdout.readline()))
+        print(home, file=syncing.stdin, flush=True)
+        child.append(int(syncing.stdout.readline()))
         begun.set()
-        assert deliverer.stdout.readline() == "gone\n"
+        assert syncing.stdout.readline() == "gone\n"
         proxy.heal()
-        assert settle(home) == []
+        assert sync_waiting(home) == []
         assert_whole(f"http://{proxy.server}", experiment, home)

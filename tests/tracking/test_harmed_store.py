@@ -20,13 +20,13 @@ from pipeline.bundle import Bundle
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking import relocation
-from pipeline.tracking.addition import tracked_addition
-from pipeline.tracking.delivery import Delivery, settle
-from pipeline.tracking.journal import Journal, waiting
+from pipeline.tracking.events import EventLog, waiting
 from pipeline.tracking.registry import register
 from pipeline.tracking.relocation import embedded
+from pipeline.tracking.resume import resumed_run
 from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
+from pipeline.tracking.sync import Upload, sync_waiting
 
 SAMPLE = np.zeros((2, 8, 8, 1), np.uint8)  # (B, H, W, C)
 
@@ -55,7 +55,7 @@ class Project:
 
     def train(self, training: str = "t1", status: str | None = "FINISHED", epochs: int = 1) -> None:
         """Tell of a training, as its process does; without a status it dies."""
-        run = Run(Journal(self.home))
+        run = Run(EventLog(self.home))
         begin(run, dataclasses.asdict(self.cfg), self.manifest, training=training)
         for epoch in range(1, epochs + 1):
             run.log_metrics({"validation/loss": 1.1 / epoch}, epoch)
@@ -63,11 +63,11 @@ class Project:
             run.tag(bundle=self.bundle.digest)
         if status:
             run.end(status)
-        run.journal.close()
+        run.events.close()
 
     def evaluate(self) -> None:
         """The next command: it adds to the run of the training."""
-        with tracked_addition(self.cfg, self.bundle, self.home) as run:
+        with resumed_run(self.cfg, self.bundle, self.home) as run:
             run.log_metrics({"test/loss": 0.5}, 1)
 
     def register(self) -> str:
@@ -186,15 +186,15 @@ def nest_run_in_deleted_parent(project: Project) -> None:
     project.client.delete_run(parent)
 
 
-FROM_BUNDLE = "MLflow had no run of this network; it is made from the bundle, without the times of its training"
+FROM_BUNDLE = "MLflow had no run of this network; it is created from the bundle, without the times of its training"
 HARM: dict[Callable[[Project], None], list[str]] = {
     delete_experiment: ["MLflow's experiment images was deleted; it is restored, with its runs"],
     rename_experiment: ['MLflow\'s experiment images is called mine "now" now; runs still join it'],
     rename_and_delete_experiment: ['MLflow\'s experiment mine "now" was deleted; it is restored', "is called"],
-    delete_run: ["was deleted; it is restored, as more is told of it"],
+    delete_run: ["was deleted; it is restored, as more is logged to it"],
     delete_run_and_experiment: ["MLflow's experiment images was deleted"],
     purge_run: [FROM_BUNDLE],
-    purge_experiment: ["MLflow had no experiment images; it is made", FROM_BUNDLE],
+    purge_experiment: ["MLflow had no experiment images; it is created", FROM_BUNDLE],
     delete_experiment_that_stays_deleted: [
         "MLflow's experiment images was deleted, and it refuses to restore it; runs join the new experiment images-2",
         FROM_BUNDLE,
@@ -229,10 +229,10 @@ def test_a_harmed_store_loses_no_run_and_says_so_once(
     ("harm", "line"),
     [
         (delete_experiment, "MLflow's experiment images was deleted; it is restored, with its runs"),
-        (rename_experiment, None),  # which a delivery that has begun does not notice
-        (delete_run, "was deleted; it is restored, as more is told of it"),
-        (purge_run, "no more; it is made anew from journals/"),
-        (purge_experiment, "no more; it is made anew from journals/"),
+        (rename_experiment, None),  # which an upload that has begun does not notice
+        (delete_run, "was deleted; it is restored, as more is logged to it"),
+        (purge_run, "; it is created again from journals/"),
+        (purge_experiment, "; it is created again from journals/"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -242,17 +242,17 @@ def test_a_run_that_is_harmed_while_it_trains_keeps_all_that_is_told(
 ) -> None:
     project.client.delete_run(project.run)
     project.purge()
-    run = Run(Journal(project.home))
+    run = Run(EventLog(project.home))
     begin(run, dataclasses.asdict(project.cfg), project.manifest, training="t2")
     run.log_metrics({"validation/loss": 1.0}, 1)
-    delivery = Delivery(run.journal.folder, project.home)
-    delivery.catch_up()
+    upload = Upload(run.events.folder, project.home)
+    upload.catch_up()
     harm(project)
     run.log_metrics({"validation/loss": 0.5}, 2)
     run.end("FINISHED")
-    run.journal.close()
+    run.events.close()
     capsys.readouterr()
-    assert (Delivery(run.journal.folder, project.home) if is_new_process else delivery).catch_up()
+    assert (Upload(run.events.folder, project.home) if is_new_process else upload).catch_up()
     told = notes(capsys)
     assert len(told) <= (2 if harm is purge_experiment else 1)
     assert not line or line in told[-1 if is_new_process else 0]
@@ -268,10 +268,10 @@ def test_a_training_that_goes_on_finds_its_harmed_run_or_tells_all_of_it_again(h
     project.client.delete_run(project.run)
     project.purge()
     project.train("t2", status=None, epochs=1)
-    assert settle(project.home) == []
+    assert sync_waiting(project.home) == []
     harm(project)
     project.train("t2", epochs=2)
-    assert settle(project.home) == []
+    assert sync_waiting(project.home) == []
     [found] = runs_of(project)
     points = project.client.get_metric_history(found.info.run_id, "validation/loss")
     assert (found.info.status, [point.step for point in points]) == ("FINISHED", [1, 2])
@@ -305,13 +305,13 @@ def delete_alias(project: Project) -> None:
     project.client.delete_registered_model_alias("mnist", "champion")
 
 
-def crown_a_stranger(project: Project) -> None:
+def promote_a_stranger(project: Project) -> None:
     version = project.client.create_model_version("mnist", str(project.home / "elsewhere"))
     project.client.set_registered_model_alias("mnist", "champion", version.version)
 
 
-def delete_crowned_stranger(project: Project) -> None:
-    crown_a_stranger(project)
+def delete_promoted_stranger(project: Project) -> None:
+    promote_a_stranger(project)
     project.client.delete_model_version("mnist", "2")
 
 
@@ -325,12 +325,12 @@ HARM_TO_REGISTRY = {
     delete_alias: ("registered as mnist version 1, the champion", 0),
     delete_run: ("registered as mnist version 1, the champion", 1),
     purge_run: ("registered as mnist version 1, the champion", 1),
-    crown_a_stranger: (
+    promote_a_stranger: (
         "registered as mnist version 1; version 2 stays champion: it does not say what it was selected by (tags data_digest, "
         f"selected_by, loss); {CHANGES}",
         0,
     ),
-    delete_crowned_stranger: ("registered as mnist version 1, the champion", 0),
+    delete_promoted_stranger: ("registered as mnist version 1, the champion", 0),
     move: ("registered as mnist version 1, the champion", 1),
     copy: ("registered as mnist version 1, the champion", 1),
 }

@@ -6,7 +6,8 @@ import unicodedata
 import pytest
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
 
-from pipeline.tracking.names import LONGEST_KEY, cut, file_name_of, image_key_of, key_of
+from pipeline.tracking.events import file_name_of
+from pipeline.tracking.mlflow_writer import LONGEST_KEY, cut, image_key_of, key_of
 
 ODD = [
     "dataset.take.Cats & dogs (big), v2+",

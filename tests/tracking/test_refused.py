@@ -18,14 +18,12 @@ from PIL import Image
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking import delivery
-from pipeline.tracking.comparison import differing
-from pipeline.tracking.delivery import Delivery, offer_refused, settle
-from pipeline.tracking.journal import EVENTS, REFUSED, Journal, Reader, refused, waiting
-from pipeline.tracking.names import key_of
+from pipeline.tracking.comparison import differing, listed
+from pipeline.tracking.events import EVENTS, REFUSED, EventLog, Reader, refused, waiting
+from pipeline.tracking.mlflow_writer import key_of
 from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
-from pipeline.tracking.tracked_runs import listed
+from pipeline.tracking.sync import Upload, sync_refused, sync_waiting
 
 Tell = Callable[[Run], None]
 Told = Callable[..., Path]
@@ -33,17 +31,17 @@ Told = Callable[..., Path]
 
 @pytest.fixture
 def told(home: Path, cfg: Config, manifest: Manifest) -> Told:
-    """Writes the journal of a training that said this between its beginning and its end; returns its folder."""
+    """Writes the log of a training that said this between its beginning and its end; returns its folder."""
 
     def told(*says: Tell, end: str | None = "FINISHED", **tags: str) -> Path:
-        run = Run(Journal(home))
+        run = Run(EventLog(home))
         begin(run, dataclasses.asdict(cfg), manifest, **tags)
         for say in says:
             say(run)
         if end:
             run.end(end)
-        run.journal.close()
-        return run.journal.folder
+        run.events.close()
+        return run.events.folder
 
     return told
 
@@ -51,10 +49,10 @@ def told(home: Path, cfg: Config, manifest: Manifest) -> Told:
 @pytest.fixture
 def begun(home: Path, cfg: Config, manifest: Manifest) -> Iterator[Run]:
     """A run whose training goes on."""
-    run = Run(Journal(home))
+    run = Run(EventLog(home))
     begin(run, dataclasses.asdict(cfg), manifest)
     yield run
-    run.journal.close()
+    run.events.close()
 
 
 def loss(step: int, value: float = 1.0) -> Tell:
@@ -85,7 +83,7 @@ def test_classes_layers_and_pictures_of_any_name_arrive(home: Path, cfg: Config,
         lambda run: run.log_image("pictures/Größe+~", tmp_path / "50%#ß.png", 0),
         lambda run: run.log_file(tmp_path / "50%#ß.png", "reports"),
     )
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     assert not folder.exists()
     run = the_run(home, cfg)
     assert run.info.status == "FINISHED"
@@ -104,7 +102,7 @@ def test_runs_whose_names_are_not_mlflows_are_compared_by_them(home: Path, cfg: 
         cfg.model["layers"] = {"conv(1)": {"filters": filters}, "conv[1]": {"filters": 24 - filters}, "x" * 300: {"rate": 0.5}}
         cfg.dataset.classes = ["c" * 7000, str(filters)]
         told()
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     rows = differing(listed(Store(cfg.tracking, home)))
     assert {key: sorted(values) for key, values in rows.items() if key.startswith("model")} == {
         key_of("model.layers.conv(1).filters"): ["16", "8"],
@@ -117,7 +115,7 @@ def test_a_picture_s_long_name_leaves_room_for_what_mlflow_puts_around_it(home: 
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     names = [f"pictures/{'x' * 240}{end}" for end in "ab"] + [f"pictures/{'ü' * 200}"]
     folder = told(*[lambda run, name=name: run.log_image(name, tmp_path / "a.png", 1_000_000) for name in names])
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     assert not folder.exists()
     assert len(list((Path(the_run(home, cfg).info.artifact_uri) / "images").glob("*.png"))) == len(names)
 
@@ -131,7 +129,7 @@ def test_values_that_are_no_numbers_and_batches_of_thousands_arrive(home: Path, 
         lambda run: run.log_metrics({f"class/{number}": float(number) for number in range(2500)}, 1),
         lambda run: run.tag(**{f"tag{number}": str(number) for number in range(250)}),
     )
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     run = the_run(home, cfg)
     assert math.isnan(run.data.metrics["nan"])
     assert run.data.metrics["inf"] > 1e300
@@ -144,51 +142,51 @@ def test_values_that_are_no_numbers_and_batches_of_thousands_arrive(home: Path, 
 
 
 def refused_metric(run: Run) -> None:
-    run.journal.write("metrics", values={"train/loss": "much", "good": 1.0}, step=2, unless=None)
+    run.events.write("metrics", values={"train/loss": "much", "good": 1.0}, step=2, unless=None)
 
 
 def no_picture(run: Run) -> None:
-    path = run.journal.place("gone.png")
-    run.journal.write("image", file=str(path.relative_to(run.journal.folder)), key="gone", step=0, unless=None)
+    path = run.events.new_file("gone.png")
+    run.events.write("image", file=str(path.relative_to(run.events.folder)), key="gone", step=0, unless=None)
 
 
 def half_a_picture(run: Run) -> None:
-    path = run.journal.place("half.png")
+    path = run.events.new_file("half.png")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:300])
-    run.journal.write("image", file=str(path.relative_to(run.journal.folder)), key="half", step=0, unless=None)
+    run.events.write("image", file=str(path.relative_to(run.events.folder)), key="half", step=0, unless=None)
 
 
 def no_file(run: Run) -> None:
-    run.journal.write("artifact", file="files/9/gone.txt", folder=None, unless=None)
+    run.events.write("artifact", file="files/9/gone.txt", folder=None, unless=None)
 
 
 def half_an_array(run: Run) -> None:
-    path = run.journal.place("filters.npy")
+    path = run.events.new_file("filters.npy")
     path.write_bytes(b"\x93NUMPY")
-    run.journal.write("filters", file=str(path.relative_to(run.journal.folder)), step=0, unless=None)
+    run.events.write("filters", file=str(path.relative_to(run.events.folder)), step=0, unless=None)
 
 
 def torn_line(run: Run) -> None:
-    with (run.journal.folder / EVENTS).open("ab") as file:
+    with (run.events.folder / EVENTS).open("ab") as file:
         file.write(b'\n{"time": 17, "event": "metr')
 
 
 def zeros(run: Run) -> None:
-    with (run.journal.folder / EVENTS).open("ab") as file:
+    with (run.events.folder / EVENTS).open("ab") as file:
         file.write(bytes(512))
 
 
 def of_a_later_version(run: Run) -> None:
-    run.journal.write("hologram", unless=None)
+    run.events.write("hologram", unless=None)
 
 
 HARMS = {
     refused_metric: "metrics train/loss",
-    no_picture: "image: the journal has it no more",
-    half_a_picture: "image: the journal has it no more",
-    no_file: "artifact: the journal has it no more",
-    half_an_array: "filters: the journal has it no more",
+    no_picture: "image: its event log is damaged",
+    half_a_picture: "image: its event log is damaged",
+    no_file: "artifact: its event log is damaged",
+    half_an_array: "filters: its event log is damaged",
     torn_line: 'a line that is torn or of another version: {"time": 17, "event": "metr',
     zeros: "a line that is torn",
     of_a_later_version: "of another version: hologram",
@@ -196,57 +194,57 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
-def test_one_part_that_can_not_be_delivered_is_kept_and_told_and_the_others_arrive(
+def test_one_part_that_can_not_be_uploaded_is_kept_and_told_and_the_others_arrive(
     harm: Tell, home: Path, cfg: Config, told: Told, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = told(loss(1), harm, loss(3, 0.5))
     Store(cfg.tracking, home)  # which says that it makes the experiment
     capfd.readouterr()
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     run = the_run(home, cfg)
     assert (run.info.status, losses(home, cfg)) == ("FINISHED", [1.0, 0.5])
     assert len(run.data.params) > 30
     [line] = capfd.readouterr().err.splitlines()
-    assert line.startswith("note: MLflow does not take a part of a run: ")
-    assert f"It is kept in journals/{folder.name}/{REFUSED}; `python -m pipeline.command.deliver` offers it again" in line
+    assert line.startswith("note: MLflow rejects a part of a run: ")
+    assert f"It is kept in journals/{folder.name}/{REFUSED}; `python -m pipeline.command.sync` retries it" in line
     [kept] = map(json.loads, (folder / REFUSED).read_text().splitlines())
     assert HARMS[harm] in kept["reason"]
     assert HARMS[harm] in run.data.tags["not_delivered"]
     assert waiting(home) == []
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     assert capfd.readouterr().err == ""  # once
 
 
 def test_what_stands_beside_a_refused_value_arrives(home: Path, cfg: Config, told: Told) -> None:
     told(refused_metric)
-    settle(home)
+    sync_waiting(home)
     assert the_run(home, cfg).data.metrics == {"good": 1.0}
 
 
 def test_a_line_that_a_full_disk_cut_short_spoils_no_other(home: Path, cfg: Config, told: Told) -> None:
     """It is the last of a training that is killed by it, whose end is then told too."""
     told(loss(1), torn_line, end=None)
-    settle(home)
+    sync_waiting(home)
     run = the_run(home, cfg)
     assert (run.info.status, losses(home, cfg)) == ("KILLED", [1.0])
     assert "torn" in run.data.tags["not_delivered"]
 
 
-def test_a_journal_without_its_beginning_is_kept(home: Path, told: Told, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_log_without_its_beginning_is_kept(home: Path, told: Told, capfd: pytest.CaptureFixture[str]) -> None:
     folder = told(loss(1))
     lines = (folder / EVENTS).read_bytes().splitlines()
     (folder / EVENTS).write_bytes(b"\n".join([bytes(100), *lines[2:]]) + b"\n")
-    assert settle(home) == []
-    assert "its beginning is torn, so that nothing says which run it is of" in capfd.readouterr().err
+    assert sync_waiting(home) == []
+    assert "the first line is torn, so that its run is unknown" in capfd.readouterr().err
     assert refused(home) == [folder]
 
 
-def test_deliver_offers_again_what_was_refused(home: Path, cfg: Config, told: Told) -> None:
+def test_sync_offers_again_what_was_refused(home: Path, cfg: Config, told: Told) -> None:
     folder = told(no_file, loss(1))
-    settle(home)
+    sync_waiting(home)
     (folder / "files" / "9").mkdir()
     (folder / "files" / "9" / "gone.txt").write_text("found again")
-    offer_refused(home)
+    sync_refused(home)
     assert (Path(the_run(home, cfg).info.artifact_uri) / "gone.txt").read_text() == "found again"
     assert not folder.exists()
     assert (the_run(home, cfg).info.status, losses(home, cfg)) == ("FINISHED", [1.0])
@@ -257,7 +255,7 @@ def test_a_later_start_s_opening_that_is_offered_again_changes_no_end(
     home: Path, cfg: Config, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(loss(1), end=None, training="t1")
-    settle(home)
+    sync_waiting(home)
     folder = told(loss(2), lambda run: run.tag(error="at the end"), training="t1", colour="strange")
     log_batch = MlflowClient.log_batch
 
@@ -268,9 +266,9 @@ def test_a_later_start_s_opening_that_is_offered_again_changes_no_end(
 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", picky)
-        settle(home)
+        sync_waiting(home)
     assert refused(home) == [folder]
-    assert offer_refused(home) == []
+    assert sync_refused(home) == []
     run = the_run(home, cfg)
     assert (run.info.status, run.data.tags["error"]) == ("FINISHED", "at the end")
     assert not folder.exists()
@@ -278,9 +276,9 @@ def test_a_later_start_s_opening_that_is_offered_again_changes_no_end(
 
 def test_a_run_that_can_not_be_made_waits_whole(home: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = told(loss(1))
-    Delivery(folder, home)
+    Upload(folder, home)
     monkeypatch.setattr(MlflowClient, "create_run", refusing)
-    [note] = settle(home)
+    [note] = sync_waiting(home)
     assert "no such thing" in note
     assert waiting(home) == [folder]
 
@@ -291,10 +289,10 @@ def refusing(*_: Any, **__: Any) -> None:
     raise MlflowException.invalid_parameter_value("no such thing")
 
 
-# How far delivery came
+# How far upload came
 
 
-def test_a_full_disk_while_that_is_noted_makes_delivery_wait(home: Path, cfg: Config, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_that_is_noted_makes_upload_wait(home: Path, cfg: Config, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = told(loss(1), loss(2))
     left = iter(range(4))
 
@@ -304,10 +302,10 @@ def test_a_full_disk_while_that_is_noted_makes_delivery_wait(home: Path, cfg: Co
         path.write_text(text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "replace", full)
+        patch.setattr("pipeline.tracking.sync.replace", full)
         with pytest.raises(NetworkError, match="the MLflow store can't be used: the disk is full; free some space and repeat"):
-            Delivery(folder, home).catch_up()
-    assert settle(home) == []
+            Upload(folder, home).catch_up()
+    assert sync_waiting(home) == []
     assert (the_run(home, cfg).info.status, losses(home, cfg)) == ("FINISHED", [1.0, 1.0])
 
 
@@ -316,11 +314,11 @@ def test_a_note_that_can_not_be_read_makes_nothing_twice(left: str, home: Path, 
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     loss(1)(begun)
     begun.log_image("a", tmp_path / "a.png", 0)
-    Delivery(begun.journal.folder, home).catch_up()
-    (begun.journal.folder / "delivered.json").write_text(left)
+    Upload(begun.events.folder, home).catch_up()
+    (begun.events.folder / "delivered.json").write_text(left)
     begun.end("FINISHED")
-    begun.journal.close()
-    assert settle(home) == []
+    begun.events.close()
+    assert sync_waiting(home) == []
     found = the_run(home, cfg)
     assert (found.info.status, losses(home, cfg)) == ("FINISHED", [1.0])
     assert len(list((Path(found.info.artifact_uri) / "images").glob("*.png"))) == 1
@@ -328,11 +326,11 @@ def test_a_note_that_can_not_be_read_makes_nothing_twice(left: str, home: Path, 
 
 def test_a_database_that_was_put_anew_meanwhile_gets_the_whole_run(home: Path, cfg: Config, begun: Run) -> None:
     loss(1)(begun)
-    Delivery(begun.journal.folder, home).catch_up()
+    Upload(begun.events.folder, home).catch_up()
     delete_all_runs(home)
     begun.end("FINISHED")
-    begun.journal.close()
-    assert settle(home) == []
+    begun.events.close()
+    assert sync_waiting(home) == []
     assert (the_run(home, cfg).info.status, losses(home, cfg)) == ("FINISHED", [1.0])
 
 

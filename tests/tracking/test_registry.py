@@ -16,9 +16,9 @@ from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError, NetworkError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.addition import tracked_addition
-from pipeline.tracking.registry import crown, register
-from pipeline.tracking.selection import grounds, is_better, why_incomparable
+from pipeline.tracking.model_versions import is_better, selection_tags, why_incomparable
+from pipeline.tracking.registry import promote, register
+from pipeline.tracking.resume import resumed_run
 from pipeline.tracking.store import Store
 from tests.tracking.conftest import MakeBundle
 
@@ -27,7 +27,7 @@ SAMPLE = np.zeros((2, 8, 8, 1), np.uint8)  # (B, H, W, C)
 
 def said(store: Store, cfg: Config, bundle: Bundle, may_lead: bool = True, test: float | None = None) -> str:
     """Join the bundle's run as the stage does; register it."""
-    with tracked_addition(cfg, bundle, store.home) as run:
+    with resumed_run(cfg, bundle, store.home) as run:
         if test is not None:
             run.log_metrics({"test/accuracy": test}, 1)
     return register(store, bundle, SAMPLE, may_lead)
@@ -53,7 +53,7 @@ def test_a_tie_keeps_the_standing_champion(store: Store, cfg: Config, trained: M
     said(store, cfg, trained(1.0))
     twin = dataclasses.replace(trained(1.5), digest="another")
     twin.validation["validation/loss"] = 1.0
-    with pytest.raises(NetworkError, match="the run of bundle another has not arrived"):
+    with pytest.raises(NetworkError, match="the run of bundle another is not in the MLflow store yet"):
         register(store, twin, SAMPLE, may_lead=True)
     assert "version 1 stays champion" in said(store, cfg, twin)
 
@@ -67,7 +67,7 @@ def test_a_network_of_other_data_leads_only_when_a_person_says_so(
         "registered as mnist version 2; version 1 stays champion: it was selected on other data, so their validation figures do "
         "not compare; `python -m pipeline.command.champion 2 --model mnist` changes it"
     )
-    assert crown(store, "2") == "mnist version 2 is the champion: validation loss 0.1000"
+    assert promote(store, "2") == "mnist version 2 is the champion: validation loss 0.1000"
     assert store.client.get_model_version_by_alias("mnist", "champion").version == 2
 
 
@@ -82,11 +82,11 @@ def test_a_network_of_other_data_leads_only_when_a_person_says_so(
 )
 def test_a_figure_that_measures_something_else_never_beats_the_champion_s(changed: dict[str, Any], reason: str, cfg: Config) -> None:
     config = dataclasses.asdict(cfg)
-    champion = {**grounds(config, "d"), "validation/loss": "0.993", "validation/accuracy": "0.5"}
+    champion = {**selection_tags(config, "d"), "validation/loss": "0.993", "validation/accuracy": "0.5"}
     for key, value in changed.items():
         node, name = key.split(".")
         config[node][name] = value
-    version = {**grounds(config, "d"), "validation/loss": "0.9789", "validation/accuracy": "0.6"}
+    version = {**selection_tags(config, "d"), "validation/loss": "0.9789", "validation/accuracy": "0.6"}
     assert reason in why_incomparable(version, champion)
     assert why_incomparable(champion, champion) == ""
 
@@ -104,9 +104,9 @@ def test_a_figure_that_measures_something_else_never_beats_the_champion_s(change
 )
 def test_the_better_one_is_better_by_the_metric_that_selected_both(monitor: str, better: float, worse: float, cfg: Config) -> None:
     cfg.training.monitor = monitor
-    told = grounds(dataclasses.asdict(cfg), "d")
+    told = selection_tags(dataclasses.asdict(cfg), "d")
     cfg.loss["label_smoothing"] = 0.1
-    other = told if monitor.endswith("loss") else grounds(dataclasses.asdict(cfg), "d")  # of accuracies the loss does not matter
+    other = told if monitor.endswith("loss") else selection_tags(dataclasses.asdict(cfg), "d")  # of accuracies the loss does not matter
     one, two = {**told, monitor: str(better)}, {**other, monitor: str(worse)}
     assert why_incomparable(one, two) == ""
     assert is_better(one, two) is (better != worse)
@@ -115,7 +115,7 @@ def test_the_better_one_is_better_by_the_metric_that_selected_both(monitor: str,
 
 @pytest.mark.parametrize("value", ["", "many", "nan", None])
 def test_a_champion_whose_figure_is_no_number_does_not_compare(value: str | None, cfg: Config) -> None:
-    version = {**grounds(dataclasses.asdict(cfg), "d"), "validation/loss": "1.0"}
+    version = {**selection_tags(dataclasses.asdict(cfg), "d"), "validation/loss": "1.0"}
     champion = {key: text for key, text in {**version, "validation/loss": value}.items() if text is not None}
     assert "its validation/loss is" in why_incomparable(version, champion)
 
@@ -146,18 +146,18 @@ def test_a_renamed_model_is_followed_also_by_hand(store: Store, cfg: Config, tra
     for loss in (1.0, 2.0):
         said(store, cfg, trained(loss))
     store.client.rename_registered_model("mnist", "numbers")
-    assert crown(store, "2") == "numbers version 2 is the champion: validation loss 2.0000"
+    assert promote(store, "2") == "numbers version 2 is the champion: validation loss 2.0000"
     with pytest.raises(DataError, match="^numbers has no version 7; its versions: 1, 2$"):
-        crown(store, "7")
+        promote(store, "7")
     by_its_name = Store(dataclasses.replace(cfg.tracking, model="numbers"), store.home)
-    assert crown(by_its_name, "1") == "numbers version 1 is the champion: validation loss 1.0000"
+    assert promote(by_its_name, "1") == "numbers version 1 is the champion: validation loss 1.0000"
     assert said(store, cfg, trained(0.5)) == "registered as numbers version 3, the champion"
 
 
 def test_only_a_version_that_there_is_can_be_crowned(store: Store, cfg: Config, trained: MakeBundle) -> None:
     said(store, cfg, trained(1.0))
     with pytest.raises(DataError, match="^mnist has no version 7; its versions: 1$"):
-        crown(store, "7")
+        promote(store, "7")
 
 
 def test_the_registered_model_says_what_it_takes_and_gives_and_its_classes(
@@ -192,8 +192,8 @@ def test_one_process_at_a_time_is_at_the_registry(store: Store, trained: MakeBun
     with ThreadPoolExecutor(2) as pool:
         with FileLock(store.lock("registry")):  # as another process has it
             registering = pool.submit(register, store, trained(1.0), SAMPLE, may_lead=True)
-            crowning = pool.submit(crown, store, "1")
-            assert not wait_for([registering, crowning], 2, FIRST_COMPLETED).done
-        with pytest.raises(NetworkError, match="has not arrived in the MLflow store"):
+            promoting = pool.submit(promote, store, "1")
+            assert not wait_for([registering, promoting], 2, FIRST_COMPLETED).done
+        with pytest.raises(NetworkError, match="is not in the MLflow store yet"):
             registering.result(60)
-        assert crowning.result(60) == "mnist version 1 is the champion: no figures"
+        assert promoting.result(60) == "mnist version 1 is the champion: no metrics"

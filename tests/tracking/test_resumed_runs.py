@@ -14,14 +14,14 @@ from mlflow.entities import Run as MlflowRun
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking import delivery
-from pipeline.tracking.addition import tracked_addition
-from pipeline.tracking.delivery import Delivery, bring_earlier_starts, settle
-from pipeline.tracking.journal import COURIER, Journal, waiting
+from pipeline.tracking import sync
+from pipeline.tracking.events import UPLOADER, EventLog, waiting
+from pipeline.tracking.resume import resumed_run
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
+from pipeline.tracking.sync import Upload, sync_earlier_starts, sync_waiting
 from tests.tracking.conftest import MakeBundle
-from tests.tracking.test_delivery import FILTERS, client, only_run, pictures
+from tests.tracking.test_upload import FILTERS, client, only_run, pictures
 
 Start = Callable[..., Run]
 
@@ -31,7 +31,7 @@ def start(home: Path, cfg: Config, manifest: Manifest) -> Start:
     """Begins a start of a training that tells these epochs; ends by dying, or by this status."""
 
     def started(*epochs: int, training: str = "t1", samples: int = 0, status: str | None = None) -> Run:
-        run = Run(Journal(home))
+        run = Run(EventLog(home))
         begin(run, dataclasses.asdict(cfg), manifest, training=training)
         for epoch in epochs:
             run.log_filters(FILTERS[epoch], epoch)
@@ -41,7 +41,7 @@ def start(home: Path, cfg: Config, manifest: Manifest) -> Start:
             run.log_metrics({"system/disk": float(sample)}, sample)
         if status:
             run.end(status)
-        run.journal.close()
+        run.events.close()
         return run
 
     return started
@@ -53,7 +53,7 @@ def points(home: Path, run: MlflowRun, name: str) -> list[tuple[int, float]]:
 
 def test_a_later_start_goes_on_in_the_run_of_the_first_and_each_epoch_counts_once(home: Path, cfg: Config, start: Start) -> None:
     start(0, 1)
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     assert only_run(home, cfg).info.status == "KILLED"
     start(0, 1, 2, status="FINISHED")  # it tells its checkpoint's epochs again
     run = only_run(home, cfg)
@@ -63,10 +63,10 @@ def test_a_later_start_goes_on_in_the_run_of_the_first_and_each_epoch_counts_onc
 
 
 def test_a_run_that_went_on_well_does_not_say_why_its_first_start_failed(home: Path, cfg: Config, manifest: Manifest, start: Start) -> None:
-    first = Run(Journal(home))
+    first = Run(EventLog(home))
     begin(first, dataclasses.asdict(cfg), manifest, training="t1")
     first.fail("the disk is full")
-    first.journal.close()
+    first.events.close()
     assert only_run(home, cfg).data.tags["error"] == "the disk is full"
     start(0, 1, status="FINISHED")
     run = only_run(home, cfg)
@@ -80,33 +80,33 @@ def test_an_epoch_that_the_first_told_and_did_not_save_is_not_told_twice(home: P
     assert points(home, only_run(home, cfg), "train/loss") == [(1, 9.0), (2, 8.0)]
 
 
-def test_what_the_first_never_delivered_the_second_brings(home: Path, cfg: Config, start: Start) -> None:
-    """Its journal was lost with the disk's last seconds; the checkpoint's epochs are told again."""
+def test_what_the_first_never_uploaded_the_second_brings(home: Path, cfg: Config, start: Start) -> None:
+    """Its log was lost with the disk's last seconds; the checkpoint's epochs are told again."""
     start(0)
-    settle(home)
+    sync_waiting(home)
     start(0, 1, 2, status="FINISHED")
     assert points(home, only_run(home, cfg), "train/loss") == [(1, 9.0), (2, 8.0)]
 
 
 def test_while_it_goes_on_the_run_says_so(home: Path, cfg: Config, start: Start, manifest: Manifest) -> None:
     start(0, 1)
-    settle(home)
-    second = Run(Journal(home))
+    sync_waiting(home)
+    second = Run(EventLog(home))
     begin(second, dataclasses.asdict(cfg), manifest, training="t1")
-    Delivery(second.journal.folder, home).catch_up()
+    Upload(second.events.folder, home).catch_up()
     store = Store(cfg.tracking, home)
     [run] = store.client.search_runs([store.experiment])
     assert run.info.status == "RUNNING"
-    second.journal.close()
+    second.events.close()
 
 
 def test_the_filters_of_all_starts_have_the_scale_of_those_before_training(home: Path, cfg: Config, start: Start) -> None:
     start(0, 1)
-    settle(home)
+    sync_waiting(home)
     start(0, 1, 2, status="FINISHED")
     resumed = {name: path.read_bytes() for name, path in pictures(home, only_run(home, cfg)).items()}
     start(0, 1, 2, training="t2", status="FINISHED")
-    settle(home)
+    sync_waiting(home)
     store = Store(cfg.tracking, home)
     [undisturbed] = store.client.search_runs([store.experiment], "tags.training = 't2'")
     assert {name: path.read_bytes() for name, path in pictures(home, undisturbed).items()} == resumed
@@ -121,22 +121,22 @@ def test_the_machine_s_samples_are_counted_on(home: Path, cfg: Config, start: St
 def test_other_trainings_have_runs_of_their_own(home: Path, cfg: Config, start: Start) -> None:
     start(0, 1, status="FINISHED")
     start(0, 1, training="t2", status="FINISHED")
-    assert settle(home) == []
+    assert sync_waiting(home) == []
     store = Store(cfg.tracking, home)
     assert len(store.client.search_runs([store.experiment])) == 2
 
 
-def test_a_later_start_waits_for_the_journal_of_the_earlier_one(home: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_start_waits_for_the_log_of_the_earlier_one(home: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = start(0, 1), start(0, 1, 2, status="FINISHED")
-    monkeypatch.setattr(delivery, "PATIENCE", 0.1)
-    with FileLock(first.journal.folder / COURIER):
+    monkeypatch.setattr(sync, "PATIENCE", 0.1)
+    with FileLock(first.events.folder / UPLOADER):
         with pytest.raises(NetworkError, match="an earlier start of this training, is still at work"):
-            bring_earlier_starts(second.journal.folder, home)
-        assert len(settle(home)) == 1  # the first's courier is at work; the second is not touched
-        assert second.journal.folder.exists()
-    bring_earlier_starts(second.journal.folder, home)
-    assert not first.journal.folder.exists()
-    assert settle(home) == []
+            sync_earlier_starts(second.events.folder, home)
+        assert len(sync_waiting(home)) == 1  # the first's uploader is at work; the second is not touched
+        assert second.events.folder.exists()
+    sync_earlier_starts(second.events.folder, home)
+    assert not first.events.folder.exists()
+    assert sync_waiting(home) == []
 
 
 HOUR = 3600  # seconds
@@ -181,8 +181,8 @@ def test_the_last_start_says_how_a_training_ended_whatever_the_clock_says(
     assert run.info.end_time >= run.info.start_time
 
 
-def test_a_start_of_before_journals_were_numbered_comes_first(home: Path, cfg: Config, start: Start) -> None:
-    first = start(0, 1).journal.folder
+def test_a_start_of_before_logs_were_numbered_comes_first(home: Path, cfg: Config, start: Start) -> None:
+    first = start(0, 1).events.folder
     first.rename(first.with_name("20260504-123000-000000017-abcdef"))
     start(0, 1, 2, status="FINISHED")
     assert only_run(home, cfg).info.status == "FINISHED"
@@ -192,35 +192,35 @@ def test_what_was_told_of_a_training_after_the_clock_was_set_back_arrives_with_i
     home: Path, cfg: Config, start: Start, trained: MakeBundle, set_clock: Callable[..., None]
 ) -> None:
     bundle = trained(1.0)
-    second = Run(Journal(home))
+    second = Run(EventLog(home))
     begin(second, dataclasses.asdict(cfg), bundle.manifest, training="t1")
     second.tag(bundle=bundle.digest)
     second.end("FINISHED")
     set_clock(hours=-5)
-    with tracked_addition(cfg, bundle, home) as addition:
+    with resumed_run(cfg, bundle, home) as addition:
         addition.log_metrics({"test/loss": 0.5}, 1)
-    second.journal.close()
-    assert settle(home) == []
+    second.events.close()
+    assert sync_waiting(home) == []
     assert waiting(home) == []
     assert only_run(home, cfg).data.metrics["test/loss"] == 0.5
 
 
 def test_starts_that_begin_at_once_have_numbers_of_their_own(home: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        journals = list(pool.map(lambda _: Journal(home), range(24)))
-    for journal in journals:
-        journal.close()
+        logs = list(pool.map(lambda _: EventLog(home), range(24)))
+    for log in logs:
+        log.close()
     assert [int(folder.name.partition("-")[0]) for folder in waiting(home)] == list(range(1, 25))
 
 
 def test_a_training_begins_with_its_name_and_whether_it_can_be_repeated(home: Path, cfg: Config, manifest: Manifest) -> None:
-    with tracked_training(cfg, manifest, home, "t1"):
+    with tracked_training(cfg, manifest, home, training="t1"):
         pass
     assert {name: only_run(home, cfg).data.tags[name] for name in ("training", "repeatable")} == {"training": "t1", "repeatable": "true"}
     cfg.training.budget = "30m"
-    with tracked_training(cfg, manifest, home, "t2"):
+    with tracked_training(cfg, manifest, home, training="t2"):
         pass
-    settle(home)
+    sync_waiting(home)
     store = Store(cfg.tracking, home)
     [run] = store.client.search_runs([store.experiment], "tags.training = 't2'")
     assert run.data.tags["repeatable"] == "false"

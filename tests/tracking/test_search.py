@@ -6,10 +6,9 @@ import pytest
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Config
-from pipeline.tracking.addition import tracked_addition
-from pipeline.tracking.registry import crown
-from pipeline.tracking.search import conditions
-from pipeline.tracking.store import Store
+from pipeline.tracking.registry import promote
+from pipeline.tracking.resume import resumed_run
+from pipeline.tracking.store import Store, conditions
 from tests.tracking.conftest import MakeBundle
 
 NAMES = (
@@ -40,7 +39,7 @@ def test_experiments_of_dvc_and_trainings_find_their_runs_by_any_name(store: Sto
     for name in NAMES:
         store.client.create_run(store.experiment, run_name=name, tags={"bundle": "abc", "dvc_experiment": name, "training": name})
     by_experiment = [found.info.run_name for name in NAMES if (found := store.run_of("abc", name))]
-    by_training = [found.info.run_name for name in NAMES if (found := store.run_of_training(name))]
+    by_training = [found.info.run_name for name in NAMES if (found := store.run_tagged({"training": name}))]
     assert by_experiment == by_training == list(NAMES)
 
 
@@ -50,7 +49,7 @@ def test_what_stages_add_joins_the_run_of_an_experiment_of_any_name(
     monkeypatch.setenv("DVC_EXP_NAME", 'it\'s "x"')
     bundle = trained(1.0)
     for step in (1, 2):
-        with tracked_addition(cfg, bundle, home) as run:
+        with resumed_run(cfg, bundle, home) as run:
             run.log_metrics({"test/loss": 0.5}, step)
     store = Store(cfg.tracking, home)
     [found] = store.client.search_runs([store.experiment])
@@ -72,6 +71,6 @@ def test_a_model_of_any_name_can_have_its_champion(store: Store, tmp_path: Path)
         store.config.model = name
         store.client.create_registered_model(name)
         store.client.create_model_version(name, str(tmp_path / "model"))
-        assert crown(store, "1") == f"{name} version 1 is the champion: no figures"
+        assert promote(store, "1") == f"{name} version 1 is the champion: no metrics"
         with pytest.raises(DataError, match=r" has no version 2; its versions: 1$"):
-            crown(store, "2")
+            promote(store, "2")

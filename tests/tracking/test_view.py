@@ -10,25 +10,25 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.command.ui import save_view
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.delivery import settle
-from pipeline.tracking.journal import Journal
+from pipeline.tracking.events import EventLog
 from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
-from pipeline.tracking.view import save_view
+from pipeline.tracking.sync import sync_waiting
 
 
 @pytest.fixture
 def with_picture(home: Path, cfg: Config, manifest: Manifest, tmp_path: Path) -> Store:
     """A store with the run of a training that has a picture."""
     Image.new("L", (8, 8)).save(tmp_path / "confusion.png")
-    run = Run(Journal(home))
+    run = Run(EventLog(home))
     begin(run, dataclasses.asdict(cfg), manifest)
     run.log_image("pictures/confusion", tmp_path / "confusion.png", 0)
     run.end("FINISHED")
-    run.journal.close()
-    assert settle(home) == []
+    run.events.close()
+    assert sync_waiting(home) == []
     return Store(cfg.tracking, home)
 
 

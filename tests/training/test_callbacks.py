@@ -3,22 +3,20 @@
 import math
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.config.errors import Settled
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.budget import Budget
-from pipeline.training.callbacks import BestEpoch, Historian, Progress, duration
-from tests.training.test_classifier import classifier, fit_to
-from tests.training.test_classifier import pytestmark as pytestmark
+from pipeline.training.callbacks import BestEpoch, Budget, History, Progress
+from pipeline.training.loop import Callback, Loop
+from pipeline.training.pruning import Pruning
+from tests.training.test_classifier import classifier, train_on
 
 IMAGES = (torch.zeros(4, 8, 8, 1, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))  # all of the first class of three
 LOSS = 1.5  # in training
@@ -55,29 +53,25 @@ class Told:
         raise AssertionError(reason)
 
 
-class Course:
+class Watched:
     """A training with its history, the best epoch of it, and who is told."""
 
     def __init__(self, cfg: Config, manifest: Manifest, network: nn.Module, patience: int | None = None, monitor: str = "loss") -> None:
         self.module = classifier(manifest, cfg.training, network)
         self.told = Told()
-        self.historian = Historian(self.told)
-        self.best = BestEpoch(self.historian, f"validation/{monitor}", patience)
+        self.history = History(self.told)
+        self.best = BestEpoch(self.history, f"validation/{monitor}", patience)
 
-    def train(self, epochs: int, start: Path | None = None) -> "Course":
-        fit_to(self.module, [IMAGES], epochs, self.historian, self.best, start=start)
+    def train(self, epochs: int, checkpoint: dict[str, Any] | None = None) -> "Watched":
+        self.loop = train_on(self.module, [IMAGES], epochs, self.history, self.best, checkpoint=checkpoint)
         return self
-
-    def saved(self, path: Path) -> Path:
-        self.module.trainer.save_checkpoint(path)
-        return path
 
 
 def test_the_history_has_a_row_for_each_epoch_with_the_rate_that_it_used(cfg: Config, manifest: Manifest) -> None:
-    course = Course(cfg, manifest, Foretold(0.5, 1.25, 0.25)).train(3)
+    watched = Watched(cfg, manifest, Foretold(0.5, 1.25, 0.25)).train(3)
     losses, accuracies, rates = (0.5, 1.25, 0.25), (1, 0, 1), (0.1, 0.1, 0.01)  # StepLR: a tenth after every second epoch
-    assert len(course.historian.rows) == 3
-    for epoch, row in enumerate(course.historian.rows):
+    assert len(watched.history.rows) == 3
+    for epoch, row in enumerate(watched.history.rows):
         assert row == pytest.approx(
             {
                 "epoch": epoch + 1,
@@ -100,10 +94,10 @@ class Slow(Foretold):
 
 def test_each_epoch_is_told_with_its_seconds_and_the_images_in_those_of_them_that_trained(cfg: Config, manifest: Manifest) -> None:
     start = time.perf_counter()
-    course = Course(cfg, manifest, Slow(0.5, 0.4)).train(2)
+    watched = Watched(cfg, manifest, Slow(0.5, 0.4)).train(2)
     elapsed = time.perf_counter() - start
-    assert [step for _, step in course.told.metrics] == [1, 2]
-    for (metrics, _), row in zip(course.told.metrics, course.historian.rows, strict=True):
+    assert [step for _, step in watched.told.metrics] == [1, 2]
+    for (metrics, _), row in zip(watched.told.metrics, watched.history.rows, strict=True):
         assert metrics == {
             **{name: value for name, value in row.items() if name != "epoch"},
             "epoch_seconds": metrics["epoch_seconds"],
@@ -112,7 +106,7 @@ def test_each_epoch_is_told_with_its_seconds_and_the_images_in_those_of_them_tha
         trained = len(IMAGES[1]) / metrics["images_per_second"]
         assert trained >= Slow.TRAINING
         assert metrics["epoch_seconds"] >= trained + Slow.VALIDATION
-    assert sum(metrics["epoch_seconds"] for metrics, _ in course.told.metrics) <= elapsed
+    assert sum(metrics["epoch_seconds"] for metrics, _ in watched.told.metrics) <= elapsed
 
 
 @pytest.mark.parametrize(
@@ -122,9 +116,9 @@ def test_each_epoch_is_told_with_its_seconds_and_the_images_in_those_of_them_tha
 def test_the_weights_of_the_best_epoch_are_kept_the_first_of_equal_ones(
     monitor: str, losses: tuple[float, ...], cfg: Config, manifest: Manifest
 ) -> None:
-    course = Course(cfg, manifest, Foretold(*losses), monitor=monitor).train(4)
-    assert course.best.row["epoch"] == 2
-    assert course.best.weights["steps"].item() == 2
+    watched = Watched(cfg, manifest, Foretold(*losses), monitor=monitor).train(4)
+    assert watched.best.row["epoch"] == 2
+    assert watched.best.weights["steps"].item() == 2
 
 
 @pytest.mark.parametrize(
@@ -139,25 +133,23 @@ def test_the_weights_of_the_best_epoch_are_kept_the_first_of_equal_ones(
 def test_patience_ends_after_its_epochs_without_a_better_one(
     losses: tuple[float, ...], patience: int | None, epochs: int, cfg: Config, manifest: Manifest
 ) -> None:
-    course = Course(cfg, manifest, Foretold(*losses), patience).train(len(losses))
-    assert len(course.historian.rows) == epochs
+    watched = Watched(cfg, manifest, Foretold(*losses), patience).train(len(losses))
+    assert len(watched.history.rows) == epochs
 
 
-def test_a_training_that_was_killed_when_patience_had_ended_trains_no_more(cfg: Config, manifest: Manifest, tmp_path: Path) -> None:
+def test_a_training_that_was_killed_when_patience_had_ended_trains_no_more(cfg: Config, manifest: Manifest) -> None:
     losses = (0.5, 0.6, 0.6, 0.1, 0.1)
-    killed = Course(cfg, manifest, Foretold(*losses), patience=2).train(5).saved(tmp_path / "killed.ckpt")
-    again = Course(cfg, manifest, Foretold(*losses), patience=2).train(5, killed)
-    assert (len(again.historian.rows), again.best.row["epoch"]) == (3, 1)
+    killed = Watched(cfg, manifest, Foretold(*losses), patience=2).train(5)
+    again = Watched(cfg, manifest, Foretold(*losses), patience=2).train(5, killed.loop.state_dict())
+    assert (len(again.history.rows), again.best.row["epoch"]) == (3, 1)
 
 
-def test_what_a_checkpoint_holds_is_told_again_to_a_follower_who_may_have_missed_it(
-    cfg: Config, manifest: Manifest, tmp_path: Path
-) -> None:
-    first = Course(cfg, manifest, Foretold(0.5, 0.3, 0.4)).train(2)
-    again = Course(cfg, manifest, Foretold(0.5, 0.3, 0.4)).train(3, first.saved(tmp_path / "first.ckpt"))
+def test_what_a_checkpoint_holds_is_logged_again_as_the_logger_may_have_missed_it(cfg: Config, manifest: Manifest) -> None:
+    first = Watched(cfg, manifest, Foretold(0.5, 0.3, 0.4)).train(2)
+    again = Watched(cfg, manifest, Foretold(0.5, 0.3, 0.4)).train(3, first.loop.state_dict())
     timeless = [({name: metrics[name] for name in metrics if "second" not in name}, step) for metrics, step in first.told.metrics]
     assert again.told.metrics[:2] == timeless
-    assert [step for _, step in again.told.metrics] == [1, 2, 3] == [row["epoch"] for row in again.historian.rows]
+    assert [step for _, step in again.told.metrics] == [1, 2, 3] == [row["epoch"] for row in again.history.rows]
 
 
 METRICS = r"train loss 1\.5000 accuracy 0\.0000  validation loss 0\.5000 accuracy 1\.0000"
@@ -171,17 +163,22 @@ class Later(Callback):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
-        if (trainer.current_epoch, module.next_batch) == (1, 6):
+    def on_step_end(self, loop: Loop) -> None:
+        if (loop.epoch, loop.batch) == (2, 6):
             self.progress.start -= 1800
-            self.progress.told -= 1800
+            self.progress.printed -= 1800
 
 
-def said(progress: Progress, cfg: Config, manifest: Manifest, capsys: pytest.CaptureFixture[str], start: Path | None = None) -> str:
-    """Train with that progress, one batch a turn; return what it printed of the second epoch."""
+def said(
+    progress: Progress,
+    cfg: Config,
+    manifest: Manifest,
+    capsys: pytest.CaptureFixture[str],
+    checkpoint: dict[str, Any] | None = None,
+) -> str:
+    """Train with that progress; return what it printed of the second epoch."""
     module = classifier(manifest, cfg.training, Foretold(*40 * [0.5]))
-    module.turn = 0
-    fit_to(module, TEN, 4, Later(progress), progress, start=start)
+    train_on(module, TEN, 4, Later(progress), progress, checkpoint=checkpoint)
     return "\n".join(re.findall(r"^epoch   2.*", capsys.readouterr().out, re.MULTILINE))
 
 
@@ -217,16 +214,32 @@ def test_with_a_budget_the_time_of_earlier_starts_is_over_too(cfg: Config, manif
 
 
 def test_a_training_that_goes_on_counts_rate_and_time_from_there(
-    cfg: Config, manifest: Manifest, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    cfg: Config, manifest: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit_to(killed := classifier(manifest, cfg.training, Foretold(*40 * [0.5])), TEN, 1)
-    killed.trainer.save_checkpoint(tmp_path / "killed.ckpt")
-    found = said(Progress(SHARE), cfg, manifest, capsys, start=tmp_path / "killed.ckpt")
+    killed = Progress(SHARE)
+    loop = train_on(classifier(manifest, cfg.training, Foretold(*40 * [0.5])), TEN, 1, Later(killed), killed)
+    found = said(Progress(SHARE), cfg, manifest, capsys, loop.state_dict())
     assert re.search(rf"^epoch   2/4  {METRICS}  6 images/s  1:00:[01]\d left$", found, re.MULTILINE), found  # an epoch in half an hour
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3599.4, "59:59"), (3600, "1:00:00"), (7384, "2:03:04")]
-)
-def test_durations_are_written_as_on_a_clock(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+class Asked:
+    """A trial that is given up after its second epoch."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, float]] = []
+
+    def claim(self, key: str) -> None:
+        raise AssertionError("the stage claims")
+
+    def report(self, epoch: int, value: float) -> None:
+        self.told.append((epoch, value))
+        if epoch == 2:
+            raise Settled("pruned after epoch 2")
+
+
+def test_a_sweep_is_told_the_monitor_of_each_epoch_and_may_end_the_training(cfg: Config, manifest: Manifest) -> None:
+    trial = Asked()
+    module = classifier(manifest, cfg.training, Foretold(0.5, 1.25, 0.25))
+    with pytest.raises(Settled, match="pruned after epoch 2"):
+        train_on(module, [IMAGES], 3, Pruning(trial, "validation/loss"))
+    assert trial.told == [(1, pytest.approx(0.5)), (2, pytest.approx(1.25))]

@@ -16,8 +16,7 @@ import pytest
 import torch
 
 from pipeline.config.errors import BusyError, DataError, RankError, Stopped
-from pipeline.dataset.files import sha256
-from pipeline.dataset.leftovers import DAY
+from pipeline.dataset.files import DAY, sha256
 from pipeline.training.checkpoints import Checkpoints, Identity, checkpoints_of, checkpoints_of_rank_0
 
 IDENTITY: Identity = {"config": {"model": {"name": "lenet", "filters": [6, 16]}, "seed": 0}, "data": "d1"}
@@ -37,7 +36,7 @@ def save(checkpoints: Checkpoints, *epochs: int) -> Path:
     """Save checkpoints of these epochs; return the last one's file."""
     path = checkpoints.folder
     for epoch in epochs:
-        checkpoints.save_checkpoint(state(epoch), path := checkpoints.place(epoch))
+        checkpoints.save(state(epoch), path := checkpoints.place(epoch))
     return path
 
 
@@ -46,7 +45,7 @@ def files(checkpoints: Checkpoints) -> set[str]:
 
 
 def test_what_is_saved_is_loaded(checkpoints: Checkpoints) -> None:
-    found = checkpoints.load_checkpoint(save(checkpoints, 3))
+    found = checkpoints.load(save(checkpoints, 3))
     assert torch.equal(found.pop("weights"), state(3).pop("weights"))
     assert found == {"epoch": 3, "names": ["a", None], "nested": {"rate": 0.1}}
 
@@ -68,7 +67,7 @@ def test_state_checksum_and_their_folder_are_on_the_disk_before_the_checkpoint_c
         flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, checkpoints.place(1).exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    checkpoints.save_checkpoint(state(1), checkpoints.place(1))
+    checkpoints.save(state(1), checkpoints.place(1))
     assert flushed == [("epoch-000001.partial", False), ("epoch-000001.sha256.partial", False), (checkpoints.folder.name, True)]
 
 
@@ -87,9 +86,9 @@ def test_no_flipped_bit_and_no_lost_byte_is_loaded(checkpoints: Checkpoints) -> 
     for found in damaged:
         path.write_bytes(found)
         with pytest.raises(DataError, match=r"epoch-000001\.ckpt is damaged: its sha256 is [0-9a-f]{64}, expected [0-9a-f]{64}"):
-            checkpoints.load_checkpoint(path)
+            checkpoints.load(path)
     path.write_bytes(content)
-    assert checkpoints.load_checkpoint(path)["epoch"] == 1
+    assert checkpoints.load(path)["epoch"] == 1
 
 
 def test_where_the_newest_is_damaged_the_one_before_is_used_and_said(checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +115,7 @@ def test_another_trainings_checkpoint_is_refused_with_what_differs(checkpoints: 
         r"another training: it differs in config\.model\.name \(here 'lenet', there 'vgg'\), config\.seed \(here 0, there 1\)\. Remove"
     )
     with pytest.raises(DataError, match=expected):
-        checkpoints.load_checkpoint(checkpoints.place(1))
+        checkpoints.load(checkpoints.place(1))
 
 
 class Payload:
@@ -129,8 +128,8 @@ def test_a_checkpoint_runs_no_code(checkpoints: Checkpoints, tmp_path: Path, mon
     path = checkpoints.place(1)
     torch.save({"weights": Payload(), "identity": IDENTITY}, path)
     path.with_suffix(".sha256").write_text(sha256(path))
-    with pytest.raises(DataError, match="is none of ours: it holds more than tensors and plain values, and nothing of it was run"):
-        checkpoints.load_checkpoint(path)
+    with pytest.raises(DataError, match="is no checkpoint of ours: it holds more than tensors and plain values; none of it was run"):
+        checkpoints.load(path)
     assert not (tmp_path / "hacked").exists()
 
 
@@ -143,7 +142,7 @@ checkpoints = Checkpoints(Path(sys.argv[1]), IDENTITY)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
-    checkpoints.save_checkpoint(state(2) | {"much": torch.zeros(10_000)}, checkpoints.place(2))
+    checkpoints.save(state(2) | {"much": torch.zeros(10_000)}, checkpoints.place(2))
 except OSError as error:
     print("refused", error.errno)
 """
@@ -188,7 +187,7 @@ def test_one_that_fails_or_is_stopped_is_found_by_the_same_and_by_no_other(tmp_p
     again = ended_by(stop, tmp_path, 2)
     assert again.name == first.name
     assert again.latest() == first.place(2)
-    assert stop.then == "the same command goes on after epoch 2"
+    assert stop.then == "the same command resumes after epoch 2"
     with checkpoints_of({**IDENTITY, "data": "d2"}, tmp_path, keep=1) as other:
         assert other.latest() is None
         assert other.name != first.name
@@ -213,7 +212,7 @@ def test_a_helper_reads_the_checkpoints_of_the_process_that_holds_them_and_chang
         before = files(checkpoints)
         helper = checkpoints_of_rank_0(IDENTITY, tmp_path)
         assert helper.latest() == newest
-        assert helper.load_checkpoint(newest)["epoch"] == 2
+        assert helper.load(newest)["epoch"] == 2
         assert files(checkpoints) == before
 
 
@@ -225,7 +224,7 @@ def test_a_helper_that_comes_before_the_folder_makes_none(tmp_path: Path) -> Non
 def test_of_two_equal_trainings_with_helpers_the_second_is_refused(tmp_path: Path) -> None:
     with (
         checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True),
-        pytest.raises(BusyError, match="another process makes this very training, on several devices too; wait for it or stop it"),
+        pytest.raises(BusyError, match="another process runs this same training, also on several devices; wait for it or stop it"),
         checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True),
     ):
         pass
@@ -234,7 +233,7 @@ def test_of_two_equal_trainings_with_helpers_the_second_is_refused(tmp_path: Pat
 def test_a_training_whose_helper_died_says_where_it_goes_on(tmp_path: Path) -> None:
     error = RankError("rank 1 died")
     ended_by(error, tmp_path, 3)
-    assert str(error) == "rank 1 died; the same command goes on after epoch 3"
+    assert str(error) == "rank 1 died; the same command resumes after epoch 3"
 
 
 def test_what_was_left_is_removed_after_its_days_and_not_while_it_is_used(tmp_path: Path) -> None:

@@ -1,28 +1,19 @@
 import copy
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.fabric import Fabric
 from torch import nn
 
 from pipeline.config.schema import Config, Training
 from pipeline.dataset.manifest import Manifest
-from pipeline.model.blocks import CappedConv2d
-from pipeline.training.average import Average
-from pipeline.training.classifier import Classifier, seeds_of_draws
-from pipeline.training.mixing import Mixing
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers",
-    "ignore:.*smaller than the logging interval",
-    "ignore:.*in eval mode at the start",
-    "ignore:.*`dataloader_iter`",
-)
+from pipeline.model.layers import CappedConv2d
+from pipeline.training.classifier import Average, Classifier
+from pipeline.training.loop import Callback, Loop, dropout_seeds
+from pipeline.training.mixup import Mixing
 
 
 @pytest.fixture
@@ -40,7 +31,9 @@ def classifier(
 ) -> Classifier:
     return Classifier(
         network or nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
-        manifest,
+        manifest.mean,
+        manifest.std,
+        len(manifest.classes),
         nn.CrossEntropyLoss(),
         lambda network: torch.optim.SGD(network.parameters(), rate),
         lambda optimizer, _steps: torch.optim.lr_scheduler.StepLR(optimizer, 2),
@@ -57,40 +50,35 @@ def batch(count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
 class Kept(Callback):
     """Keeps something of each epoch's end."""
 
-    def __init__(self, what: Callable[[Classifier], Any]) -> None:
+    def __init__(self, what: Callable[[Loop], Any]) -> None:
         self.what = what
         self.seen: list[Any] = []
 
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self.seen.append(self.what(module))
+    def on_epoch_end(self, loop: Loop) -> None:
+        self.seen.append(self.what(loop))
 
 
-def trained(module: Classifier, epochs: int = 2, sizes: tuple[int, ...] = (6, 2), *callbacks: Callback) -> dict[str, float]:
-    """Train on batches of these sizes; return the last epoch's metrics."""
+def trained(module: Classifier, epochs: int = 2, sizes: tuple[int, ...] = (6, 2), *callbacks: Callback) -> Loop:
+    """Train on batches of these sizes."""
     torch.manual_seed(7)
     return train_on(module, [batch(size) for size in sizes], epochs, *callbacks)
 
 
-def train_on(module: Classifier, batches: list[Any], epochs: int, *callbacks: Callback) -> dict[str, float]:
-    """Train and validate on these batches; return the last epoch's metrics."""
-    fit_to(module, batches, epochs, *callbacks)
-    return module.epoch_metrics()
+class Stored(torch.utils.data.SequentialSampler):
+    """Gives the batches as they are stored, in every epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        pass
 
 
-def fit_to(module: Classifier, batches: list[Any], epochs: int, *callbacks: Callback, start: Path | None = None) -> None:
+def train_on(module: Classifier, batches: list[Any], epochs: int, *callbacks: Callback, checkpoint: dict[str, Any] | None = None) -> Loop:
     """Train and validate on these batches, from the beginning or from a checkpoint."""
-    trainer = Trainer(
-        max_epochs=epochs,
-        callbacks=[*callbacks],
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    loader = torch.utils.data.DataLoader(batches, batch_size=None)
-    trainer.fit(module, loader, loader, ckpt_path=start)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    loader: Any = torch.utils.data.DataLoader(batches, batch_size=None, sampler=Stored(batches))
+    loop = Loop(fabric, module, epochs * len(batches), callbacks)
+    loop.fit(loader, loader, epochs, checkpoint)
+    return loop
 
 
 def test_the_network_sees_normalised_images_channels_first(manifest: Manifest, training: Training) -> None:
@@ -107,12 +95,10 @@ def test_filters_lie_in_memory_as_configured(layout: str, memory: torch.memory_f
 
 
 def test_optimizer_and_schedule_are_those_that_were_given_and_hold_the_network(manifest: Manifest, training: Training) -> None:
-    module = classifier(manifest, training)
-    trained(module, epochs=1)
-    optimizer = module.trainer.optimizers[0]
-    assert isinstance(optimizer, torch.optim.SGD)
-    assert isinstance(module.trainer.lr_scheduler_configs[0].scheduler, torch.optim.lr_scheduler.StepLR)
-    assert optimizer.param_groups[0]["params"] == list(module.network.parameters())
+    loop = trained(classifier(manifest, training), epochs=1)
+    assert isinstance(loop.optimizer, torch.optim.SGD)
+    assert isinstance(loop.scheduler, torch.optim.lr_scheduler.StepLR)
+    assert loop.optimizer.param_groups[0]["params"] == list(loop.module.network.parameters())
 
 
 def test_a_step_follows_the_gradient_of_its_own_batch_alone(manifest: Manifest, training: Training) -> None:
@@ -132,12 +118,13 @@ def test_the_loss_limit_is_a_multiple_of_guessing(manifest: Manifest, training: 
 
 def test_an_epoch_s_metrics_are_means_over_its_images_by_split(manifest: Manifest, training: Training) -> None:
     module = classifier(manifest, training, constant(), rate=1e-9)
-    metrics = trained(module, epochs=1)
+    loop = trained(module, epochs=1)
+    metrics = loop.metrics
     assert set(metrics) == {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
     assert metrics["validation/loss"] == pytest.approx(math.log(3), abs=1e-5)
     assert metrics["validation/accuracy"] == pytest.approx(3 / 8)  # labels 0 1 2 0 1 2 and 0 1; all said to be 0
     assert metrics["train/accuracy"] == pytest.approx(3 / 8)
-    assert module.images_of_epoch == 8
+    assert loop.images == 8
 
 
 def test_every_image_counts_alike_in_an_epoch_s_loss_whatever_its_batch(manifest: Manifest, training: Training) -> None:
@@ -145,7 +132,7 @@ def test_every_image_counts_alike_in_an_epoch_s_loss_whatever_its_batch(manifest
     images, labels = batch(8)
     together = train_on(classifier(manifest, training, copy.deepcopy(network), rate=1e-9), [(images, labels)], 1)
     apart = train_on(classifier(manifest, training, network, rate=1e-9), [(images[:7], labels[:7]), (images[7:], labels[7:])], 1)
-    assert apart == pytest.approx(together, rel=1e-5)
+    assert apart.metrics == pytest.approx(together.metrics, rel=1e-5)
 
 
 def constant() -> nn.Sequential:
@@ -178,54 +165,6 @@ def test_dropout_draws_by_seed_and_step_alone(manifest: Manifest, training: Trai
     assert not torch.equal(weights(3, before=0), weights(4, before=0))
 
 
-class Turns(Callback):
-    """Keeps where in its epoch each turn began and ended."""
-
-    def __init__(self, alone: int | None = None) -> None:
-        self.alone = alone
-        self.seen: list[tuple[int, int]] = []
-
-    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
-        module.alone = self.alone
-        self.start = module.next_batch
-
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
-        self.seen.append((self.start, module.next_batch))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "alone", "expected"),
-    [
-        (60, None, [(0, 5)]),
-        (0, None, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]),
-        (60, 2, [(0, 2), (2, 3), (3, 5)]),
-        (60, 0, [(0, 1), (1, 5)]),
-    ],
-)
-def test_a_turn_goes_on_for_its_time_and_ends_around_each_batch_that_is_looked_at(
-    seconds: float, alone: int | None, expected: list[tuple[int, int]], manifest: Manifest, training: Training
-) -> None:
-    module = classifier(manifest, training)
-    module.turn = seconds
-    trained(module, 2, (6, 6, 6, 6, 2), turns := Turns(alone))
-    assert turns.seen == 2 * expected
-    assert module.images_of_epoch == 26
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_length_of_a_turn_changes_no_bit(accumulate: int, manifest: Manifest, training: Training) -> None:
-    training.accumulate = accumulate
-    found = []
-    for seconds in (0, 60):
-        torch.manual_seed(1)
-        module = classifier(manifest, training, nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3)))
-        module.turn = seconds
-        metrics = trained(module, 3, (6, 6, 6, 6, 2))
-        found.append((metrics, module.network[2].weight.tolist(), module.global_step))
-    assert found[0] == found[1]
-    assert found[0][2] == 3 * 5
-
-
 class TwoHeads(nn.Module):
     """In training the scores and those of two auxiliary heads, as GoogLeNet."""
 
@@ -247,7 +186,7 @@ def test_auxiliary_heads_learn_and_the_metrics_are_of_the_main_scores(manifest: 
         with torch.no_grad():
             layer.bias.copy_(torch.eye(3)[answer])
     before = copy.deepcopy(network)
-    metrics = trained(classifier(manifest, training, network, rate=1e-5), epochs=1)
+    metrics = trained(classifier(manifest, training, network, rate=1e-5), epochs=1).metrics
     assert metrics["train/accuracy"] == metrics["validation/accuracy"] == pytest.approx(3 / 8)  # those whose label is 1
     assert metrics["train/loss"] == pytest.approx(metrics["validation/loss"], abs=1e-3)
     assert all(not torch.equal(layer.weight, old.weight) for layer, old in zip(network.children(), before.children(), strict=True))
@@ -305,7 +244,7 @@ def test_an_average_follows_weights_and_batch_norm_as_many_steps_behind_as_its_d
 def test_where_there_is_an_average_it_is_what_is_validated_and_kept(manifest: Manifest, training: Training) -> None:
     training.average = 0.9
     module, images = classifier(manifest, training), batch()
-    metrics = train_on(module, [images], 3)
+    metrics = train_on(module, [images], 3).metrics
     assert not torch.equal(module.kept[1].weight, module.network[1].weight)
     assert not module.kept[1].weight.requires_grad
     assert metrics["validation/loss"] == pytest.approx(loss_of(module, module.kept, images))
@@ -320,7 +259,6 @@ def loss_of(module: Classifier, network: nn.Module, images: tuple[torch.Tensor, 
 def test_an_average_follows_every_step(manifest: Manifest, training: Training) -> None:
     training.average = 0.9
     module = classifier(manifest, training)
-    module.turn = 0
     beside = Beside(module.network, 0.9)
     trained(module, 3, (6, 6, 6, 6, 2), beside)
     torch.testing.assert_close(module.kept[1].weight, beside.average.network[1].weight)
@@ -333,9 +271,9 @@ class Beside(Callback):
         self.average = Average(network, decay)
         self.steps = 0
 
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
+    def on_step_end(self, loop: Loop) -> None:
         self.steps += 1
-        self.average.update(module.network, self.steps)
+        self.average.update(loop.module.network, self.steps)
 
 
 class Brightness(nn.Module):
@@ -355,7 +293,7 @@ def mixed_epochs(manifest: Manifest, training: Training, epochs: int) -> list[di
     """Show the network a dark and a bright image, mixed; return the metrics of each epoch of one step."""
     module = classifier(manifest, training, Brightness(manifest), mixing=Mixing(1.0, None, 0))
     images = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 8, 8, 1).contiguous()
-    kept = Kept(lambda module: dict(module.epoch_metrics()))
+    kept = Kept(lambda loop: dict(loop.metrics))
     train_on(module, [(images, torch.tensor([0, 1]))], epochs, kept)
     return kept.seen
 
@@ -379,7 +317,7 @@ def test_each_epoch_mixes_anew_and_validation_not_at_all(manifest: Manifest, tra
 
 
 def test_no_two_batches_drop_the_same_units_whatever_epoch_device_or_seed() -> None:
-    seeds = [seed for run in (0, 1) for epoch in range(3) for rank in (0, 1) for seed in seeds_of_draws(4, run, epoch, rank)]
+    seeds = [seed for run in (0, 1) for epoch in range(3) for rank in (0, 1) for seed in dropout_seeds(4, run, epoch, rank)]
     assert len(set(seeds)) == len(seeds) == 48
 
 
@@ -389,11 +327,11 @@ def test_a_schedule_is_told_how_many_steps_of_the_optimizer_there_will_be(accumu
     module, told = classifier(manifest, training), []
     make = module.make_scheduler
     module.make_scheduler = lambda optimizer, steps: told.append(steps) or make(optimizer, steps)
-    trained(module, 3, (6, 6, 6, 6, 2))
-    assert told == [module.global_step] == [15]
+    loop = trained(module, 3, (6, 6, 6, 6, 2))
+    assert told == [loop.step] == [15]
 
 
 def test_a_schedule_of_epochs_moves_once_an_epoch(manifest: Manifest, training: Training) -> None:
-    kept = Kept(lambda module: module.trainer.optimizers[0].param_groups[0]["lr"])
+    kept = Kept(lambda loop: loop.lr)
     trained(classifier(manifest, training), 5, (6, 6, 6, 6, 2), kept)  # StepLR: a tenth after every second epoch
-    assert kept.seen == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])  # as each epoch used it
+    assert kept.seen == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])

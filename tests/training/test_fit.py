@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bundle import Predictor, make_network
-from pipeline.config.composition import resolved
+from pipeline.config.build import build
+from pipeline.config.compose import resolved
 from pipeline.config.errors import ConfigError, DataError, DivergedError
-from pipeline.config.schema import Config
+from pipeline.config.schema import Config, KeptFilters
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.filter_history import later_convolutions
 from pipeline.training.fit import Fitted, class_weights, fit
-from tests.conftest import Compose
+from tests.conftest import Compose, MakeConfig
 
 
 class Told:
@@ -152,6 +154,32 @@ def test_the_first_layers_filters_are_told_and_kept_before_training_and_after_ea
     assert not np.array_equal(fitted.filters[0], fitted.filters[1])
 
 
+def test_a_part_of_later_convolutions_is_kept_before_training_after_some_epochs_and_the_last(
+    cfg: Config, train: Train, manifest: Manifest
+) -> None:
+    wide = {"kind": "conv", "filters": 6, "kernel": 3, "padding": "same"}
+    cfg.model["layers"] = {"conv": wide, "single": wide | {"kernel": 1}, "second": wide, "third": wide, "scores": {"kind": "linear"}}
+    cfg.training.filters = KeptFilters(epochs=[0, 1], layers=2, filters=4, channels=3)
+    network, fitted = train(cfg)
+    assert {epoch: list(layers) for epoch, layers in fitted.layer_filters.items()} == {
+        epoch: ["layers.second", "layers.third"] for epoch in (0, 1, 3)
+    }
+    torch.manual_seed(cfg.seed)
+    fresh = make_network(cfg.model, manifest, cfg.training.input)
+    assert torch.equal(fitted.layer_filters[0]["layers.third"], fresh.get_parameter("layers.third.weight")[:4, :3])
+    assert fitted.best["epoch"] == 3
+    assert torch.equal(fitted.layer_filters[3]["layers.second"], network.get_parameter("layers.second.weight")[:4, :3])
+    cfg.training.filters = KeptFilters(epochs=[], layers=1, filters=99, channels=99)
+    without, less = train(cfg)
+    assert torch.equal(weights(without), weights(network))  # to look changes nothing
+    assert [(epoch, part.shape) for epoch, layers in less.layer_filters.items() for part in layers.values()] == [(3, (6, 6, 3, 3))]
+
+
+def test_of_lenet_5_the_convolution_by_table_is_left_out(config: MakeConfig) -> None:
+    network = build("model", config("model=lenet5").model, nn.Module, in_channels=1, num_classes=10, image_size=32)
+    assert later_convolutions(network, 9) == {}
+
+
 def first_convolution(network: nn.Module) -> NDArray[np.float32]:
     return next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d)).weight.detach().numpy()
 
@@ -259,9 +287,7 @@ def test_with_a_balance_a_network_that_can_only_guess_takes_every_class_for_equa
 
 def test_a_loss_without_class_weights_is_told_to_one_who_wants_them(cfg: Config, train: Train) -> None:
     cfg.training.balance, cfg.loss = "weights", {"_target_": "torch.nn.MSELoss"}
-    with pytest.raises(
-        ConfigError, match=r"training.balance is weights, but torch.nn.MSELoss takes no weight of each class; choose sampler"
-    ):
+    with pytest.raises(ConfigError, match=r"training.balance is weights, but torch.nn.MSELoss takes no class weights; choose sampler"):
         train(cfg)
 
 

@@ -1,6 +1,7 @@
 """What the config can choose of how a network is trained, and that a training goes on where it was stopped."""
 
 import errno
+import logging
 import os
 import shutil
 import time
@@ -11,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_module
 from torch import nn
 
 from pipeline.bundle import make_network
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.budget import Budget
+from pipeline.training.callbacks import Budget
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.fit import Fitted, fit
+from pipeline.training.fit import Fitted, fabric_of, fit
 from tests.training.test_fit import Told, fresh_checkpoints, weights
 
 Train = Callable[..., tuple[nn.Module, Fitted]]
@@ -103,6 +105,18 @@ def test_bfloat16_computes_the_layers_in_it_and_goes_the_way_of_float32_with_flo
     moved = weights(network) - before
     assert not torch.equal(moved, exact)
     assert (moved - exact).norm() < 0.05 * exact.norm()  # rounding to 8 bits, in nine steps
+
+
+def test_lightning_announces_no_precision_whichever_of_its_packages_was_imported_last(
+    cfg: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("pytorch_lightning")
+    logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
+    monkeypatch.setattr(rank_zero_module, "log", logger)
+    cfg.training.precision = "bf16-mixed"
+    fabric_of(cfg.training)
+    assert caplog.messages == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="of a machine without a GPU")
@@ -201,7 +215,7 @@ def test_a_budget_ends_the_training_in_its_time_with_the_rate_near_its_end(cfg: 
 def test_a_training_that_goes_on_has_the_rest_of_its_budget() -> None:
     budget = Budget("2m")
     budget.load_state_dict({"used": 90.0})
-    assert budget.share() == 0.75
+    assert budget.progress() == 0.75
     assert budget.state_dict()["used"] == pytest.approx(90, abs=5)
 
 
@@ -223,10 +237,10 @@ class FullDisk(Checkpoints):
         super().__init__(folder, {})
         self.room = iter(room)
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save(self, state: dict[str, Any], path: Path) -> None:
         if next(self.room) == "-":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        super().save_checkpoint(checkpoint, path, storage_options)
+        super().save(state, path)
 
 
 def test_a_training_goes_on_without_a_checkpoint_or_two(
@@ -235,7 +249,7 @@ def test_a_training_goes_on_without_a_checkpoint_or_two(
     cfg.machine.checkpoint, cfg.training.epochs = 0, 6
     checkpoints = FullDisk(tmp_path / "full", "--+--+")
     assert len(train(cfg, None, checkpoints)[1].history) == 6
-    assert capsys.readouterr().err.count("No space left on device. The one before stays; training goes on") == 4
+    assert capsys.readouterr().err.count("No space left on device. The previous one is kept; training continues") == 4
     assert checkpoints.latest() == checkpoints.place(6)
 
 
@@ -256,7 +270,7 @@ def test_an_early_stop_leaves_a_checkpoint_of_its_last_epoch(cfg: Config, train:
 
 def test_a_budget_wants_a_schedule_that_can_follow_the_clock(cfg: Config, train: Train) -> None:
     cfg.training.budget = "2s"
-    with pytest.raises(ConfigError, match=r"a function of the share that is done, and CosineAnnealingLR is one of the epochs; choose"):
+    with pytest.raises(ConfigError, match=r"follows the training's progress, but CosineAnnealingLR counts epochs; choose"):
         train(cfg)
 
 
@@ -298,6 +312,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(choice: str, cfg: Config,
     assert again.history == fitted.history
     assert again.best == fitted.best
     assert np.array_equal(again.filters, fitted.filters)
+    assert again.layer_filters.keys() == fitted.layer_filters.keys()
 
 
 def test_one_that_had_ended_and_lost_only_its_bundle_trains_no_more(cfg: Config, train: Train, tmp_path: Path) -> None:
@@ -318,4 +333,4 @@ def test_it_says_from_where_it_goes_on(cfg: Config, train: Train, tmp_path: Path
     capsys.readouterr()
     train(cfg, None, checkpoints)
     said = capsys.readouterr().out
-    assert said.startswith(f"goes on from {tmp_path}/stopped/epoch-000002.ckpt; remove its folder to start from the beginning\nepoch   3/3")
+    assert said.startswith(f"resumes from {tmp_path}/stopped/epoch-000002.ckpt; remove its folder to start from the beginning\nepoch   3/3")

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.bundle import TRAINED_WITH
 from pipeline.command.deps import closure
-from pipeline.config.composition import parse, put
+from pipeline.config.compose import parse
 from pipeline.config.schema import Config
-from pipeline.training.checkpoints import _differences, _key
-from pipeline.training.identity import code_digest, code_files, identity_of
+from pipeline.config.tree import put
+from pipeline.training.checkpoints import _differences, code_digest, code_files, identity_of, key_of
 from tests.project import ROOT
 
 CHANGES = {
@@ -51,7 +51,7 @@ def test_another_order_makes_another_training_with_other_checkpoints(place: tupl
     tree["augmentation"]["transforms"] = {"flip": {"p": 0.5}, "shift": {"p": 0.5}}
     before = identity(tree)
     tree[group][name] = turned(tree[group][name])
-    assert _key(identity(tree)) != _key(before)
+    assert key_of(identity(tree)) != key_of(before)
     assert [line.partition(" (")[0] for line in _differences(identity(tree), before)] == [f"config.{group}.{name}._order_"]
 
 
@@ -59,7 +59,7 @@ def test_the_order_of_a_class_s_options_is_none_of_the_training_s(tree: dict) ->
     before = identity(tree)
     tree["optimizer"] = turned(tree["optimizer"])
     tree["model"]["layers"] = {name: turned(layer) for name, layer in tree["model"]["layers"].items()}
-    assert _key(identity(tree)) == _key(before)
+    assert key_of(identity(tree)) == key_of(before)
 
 
 @pytest.mark.parametrize(("key", "value"), [("machine.workers", 3), ("machine.checkpoint", 1.0), ("tracking.experiment", "other")])

@@ -111,7 +111,7 @@ def test_thirty_kills_at_random_moments_change_no_bit_and_make_no_second_run(pro
             project.ok(*command(name, 0))
         assert digests(project.root / "runs" / name / "bundle") == expected, ends
         trainings += 1
-    project.ok("python", "-m", "pipeline.command.deliver")
+    project.ok("python", "-m", "pipeline.command.sync")
     runs = runs_of(project)
     assert len(runs) == trainings + 1
     histories = [history(project, run) for run in runs]
@@ -153,7 +153,7 @@ def test_a_killed_dvc_repro_goes_on_where_it_was(project: Project) -> None:
     if ran.code:  # the kill hit DVC itself while it wrote one of its files
         project.ok("python", "-m", "pipeline.command.doctor")
         ran = project.repro("train")
-    assert "goes on from" in ran.output
+    assert "resumes from" in ran.output
     assert digests(project.root / "bundle") == digests(project.root / "runs" / "expected" / "bundle")
 
 
@@ -170,7 +170,7 @@ import sys
 from pathlib import Path
 import torch
 from pipeline.bundle import make_network
-from pipeline.config.composition import compose, parse, resolved
+from pipeline.config.compose import compose, parse, resolved
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.fit import fit
@@ -201,7 +201,7 @@ def test_the_optimizers_state_is_that_of_a_training_left_alone(optimizer: str, p
 
 def final_state(folder: Path) -> Any:
     found = torch.load(folder / f"epoch-{EPOCHS:06}.ckpt", weights_only=True)
-    return comparable({name: found[name] for name in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")})
+    return comparable({name: found[name] for name in ("model", "optimizer", "scheduler", "epoch", "step")})
 
 
 def comparable(value: Any) -> Any:

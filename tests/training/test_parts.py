@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from pipeline.bundle import make_network
 from pipeline.config.build import build
-from pipeline.config.composition import put
 from pipeline.config.schema import Config
+from pipeline.config.tree import put
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.fit import Fitted, fit
-from pipeline.training.losses import counted
-from pipeline.training.parts import in_parts
+from pipeline.training.losses import counted, in_parts
 from tests.conftest import MakeConfig
 from tests.samples import options
 from tests.training.test_fit import Told, fresh_checkpoints, weights

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config.checks.trial import try_out
-from pipeline.config.composition import put, resolved
+from pipeline.config.compose import resolved
+from pipeline.config.dry_run import try_out
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Training
+from pipeline.config.tree import put
 from pipeline.dataset.manifest import Manifest
-from pipeline.model.lone_values import lone_values
-from pipeline.training.variance import require_variance, smallest_part
+from pipeline.model.size_warnings import single_value_norms
+from pipeline.training.distributed import require_variance, smallest_part
 from tests.conftest import Compose, MakeConfig
 from tests.model.measures import option
 
@@ -124,14 +125,14 @@ def test_frozen_layers_need_no_second_value(training: Training, manifest: Manife
 
 
 def test_layers_of_one_value_are_found_in_auxiliary_heads_too(composed: Compose) -> None:
-    assert lone_values(option(composed, "googlenet_bn", 80, form="paper"), 3, 80) == ["aux1.conv.bn", "aux2.conv.bn"]
-    assert lone_values(option(composed, "googlenet_bn", 128, form="paper"), 3, 128) == []
+    assert single_value_norms(option(composed, "googlenet_bn", 80, variant="paper"), 3, 80) == ["aux1.conv.bn", "aux2.conv.bn"]
+    assert single_value_norms(option(composed, "googlenet_bn", 128, variant="paper"), 3, 128) == []
 
 
 def test_looking_for_them_leaves_the_network_as_it_was() -> None:
     looked = network().eval()
     looked[1].train()
     before = copy.deepcopy(looked.state_dict())
-    assert lone_values(looked, 1, 8) == ["1"]
+    assert single_value_norms(looked, 1, 8) == ["1"]
     assert all(torch.equal(value, before[name]) for name, value in looked.state_dict().items())
     assert [layer.training for layer in looked] == [False, True, False, False]

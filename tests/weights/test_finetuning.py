@@ -88,8 +88,8 @@ def test_a_training_goes_on_from_another_with_frozen_layers_as_they_were(
     images, few = fewer
     network, start, lines = train(cfg, few, images, tmp_path)
     assert lines == [
-        f"normed begins with the weights of start, sha256 {digest}",
-        "layers.scores: first values for 2 classes in place of the weights for 3 others",
+        f"normed starts from the weights of start, sha256 {digest}",
+        "layers.scores: newly initialized for 2 classes in place of the weights for 3 others",
         "frozen: layers.conv1, layers.norm1; 850 of 938 parameters learn",
     ]
     given, now = first.state_dict(), network.state_dict()
@@ -123,7 +123,7 @@ def test_a_person_fine_tunes_a_bundle_live_and_in_an_experiment(tmp_path: Path) 
     words = ["weights=bundle", "weights.source=start", f"weights.sha256={digest}", "weights.freeze=[layers.conv1]"]
     live = project.live("train", *words)
     assert live.code == 0, live.output
-    assert f"cnn begins with the weights of start, sha256 {digest}" in live.output
+    assert f"cnn starts from the weights of start, sha256 {digest}" in live.output
     assert "frozen: layers.conv1; " in live.output
     project.exp_run(*words[:3])
     assert project.param("weights.name") == "bundle"

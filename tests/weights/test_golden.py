@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.build import build
-from pipeline.weights.given import Given
-from pipeline.weights.names import in_our_names
-from pipeline.weights.start import fill
+from pipeline.weights.pretrained import Pretrained
+from pipeline.weights.start import in_our_names, load
 from tests.conftest import MakeConfig
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "golden" / "reference_networks.json").read_text())
@@ -63,8 +62,8 @@ def test_given_weights_give_the_outputs_of_their_own_network(case: dict[str, Any
     theirs = case.get("tensors") or shapes_of(network)
     assert digest(theirs) == case["digest"]
     network = network.to_empty(device="cpu").double()
-    given = Given({name: filled(name, shape) for name, shape in theirs.items()}, None)
-    assert fill(network, given, CLASSES, case["names"]) == []
+    given = Pretrained({name: filled(name, shape) for name, shape in theirs.items()}, None)
+    assert load(network, given, CLASSES, case["names"]) == []
     with torch.no_grad():
         scores = network.eval()(filled("image", [1, 3, 224, 224]))[0]
     expected = torch.tensor(case["outputs"], dtype=torch.float64)

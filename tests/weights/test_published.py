@@ -11,18 +11,17 @@ from torch import nn
 from pipeline.config.errors import ConfigError
 from pipeline.config.schema import Weights
 from pipeline.dataset.files import sha256
-from pipeline.weights.given import Given, read_given
-from pipeline.weights.published import MODELS, published_model
-from pipeline.weights.start import fill
+from pipeline.weights.pretrained import MODELS, Pretrained, published_model, read_pretrained
+from pipeline.weights.start import load
 from tests.conftest import Compose
 from tests.model.measures import on_meta
 
 CLASSES = [str(label) for label in range(1000)]
 
 
-def published(composed: Compose, model: str) -> Given:
+def published(composed: Compose, model: str) -> Pretrained:
     tensors = on_meta(composed, model, 224, classes=1000).state_dict()
-    return Given(tensors, None, published_model(tensors))
+    return Pretrained(tensors, None, published_model(tensors))
 
 
 @pytest.mark.parametrize("model", MODELS.values())
@@ -48,8 +47,8 @@ def test_others_are_not(composed: Compose) -> None:
 )
 def test_what_does_not_fit_is_refused_with_the_model_that_does(theirs: str, ours: str, size: int, composed: Compose) -> None:
     network = on_meta(composed, ours, size, classes=1000)
-    with pytest.raises(ConfigError, match=rf"[Cc]hoose the model that they are of, model={theirs}(;|$)"):
-        fill(network, published(composed, theirs), CLASSES, "ours")
+    with pytest.raises(ConfigError, match=rf"[Cc]hoose the model that they belong to, model={theirs}(;|$)"):
+        load(network, published(composed, theirs), CLASSES, "ours")
 
 
 def test_a_bundle_says_itself_of_which_model_it_is(bundle_folder: Path, tmp_path: Path) -> None:
@@ -57,5 +56,5 @@ def test_a_bundle_says_itself_of_which_model_it_is(bundle_folder: Path, tmp_path
     tree["config"]["model"]["name"] = "keras"
     (bundle_folder / "bundle.json").write_text(json.dumps(tree))
     weights = Weights("bundle", str(bundle_folder), sha256(bundle_folder / "bundle.json"), "ours", [])
-    with pytest.raises(ConfigError, match=re.escape("Choose the model that they are of, model=keras")):
-        fill(nn.Sequential(nn.Linear(2, 3)), read_given(weights, None, tmp_path), ["a", "b", "c"], "ours")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=re.escape("Choose the model that they belong to, model=keras")):
+        load(nn.Sequential(nn.Linear(2, 3)), read_pretrained(weights, None, tmp_path), ["a", "b", "c"], "ours")  # type: ignore[arg-type]

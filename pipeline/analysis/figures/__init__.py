@@ -1,1 +1,1 @@
-"""Numbers as pictures, a file a picture; the only importer of matplotlib."""
+"""Draws numbers as pictures, one file per picture; the only importer of matplotlib."""

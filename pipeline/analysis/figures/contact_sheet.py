@@ -1,4 +1,4 @@
-"""Prepared images at a glance: the first training images of every class, a row each, with its name."""
+"""Contact sheet of prepared images: a row of the first training images per class, with its name."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.analysis.figures.style import label, page, save
+from pipeline.dataset.geometry import fitted
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.names import shown
-from pipeline.dataset.thumbnails import fitted
 
 COLUMNS = 10  # images of a class
-ROWS = 60  # classes: nobody looks through a thousand
-SIDE, FRAME = 72, 4  # pixels, of an image at most and of the white around it
-CELL = 0.75  # inches that both take, so that a pixel is about one of the screen
-NAMES = 2.2  # inches left to the names; longer ones make the images smaller
+ROWS = 60  # classes: nobody looks at a thousand
+SIDE, FRAME = 72, 4  # pixels, of an image at most, and of its white frame
+CELL = 0.75  # inches of a framed image, at about one pixel per screen pixel
+NAMES = 2.2  # inches for the names; longer ones make the images smaller
 
 
 def contact_sheet(path: Path, manifest: Manifest, prepared: Path) -> None:

@@ -1,4 +1,4 @@
-"""The loss over the learning rate, with the rates to train with."""
+"""The learning-rate range test: loss over learning rate, with the suggested rates."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
 from pipeline.analysis.figures.style import INK, PALE, TRAIN, VALIDATION, page, save, scale_by_powers_of_ten
-from pipeline.analysis.rate_curve import RateCurve
+from pipeline.analysis.lr_curve import RateCurve
 
-MARGIN = 0.12  # of the curve's height, below it and twice above it, where the labels stand
+MARGIN = 0.12  # of the curve's height, below it, and twice above it for the labels
 
 
 def rate_figure(path: Path, title: str, curve: RateCurve) -> None:
-    """Draw each batch's loss, their average with its lowest point, and the suggested rates."""
+    """Draw each batch's loss, the moving average with its minimum, and the suggested rates."""
     figure = page(7.6, 4.4, title)
     axes = figure.subplots()
     rates, smooth = curve.rates[: len(curve.losses)], curve.smooth

@@ -1,4 +1,4 @@
-"""What all figures have in common: colours, fonts, how names are written and how they are saved."""
+"""The common style of all figures: colours, fonts, labels, saving."""
 
 import functools
 import math
@@ -7,7 +7,7 @@ from typing import Literal
 
 import matplotlib
 
-matplotlib.use("Agg")  # no window, also where a display is there
+matplotlib.use("Agg")  # no window, even with a display
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -24,9 +24,9 @@ WRONG, RIGHT = TRAIN, VALIDATION
 
 DPI = 110
 HEADING = 13  # points
-LONGEST, SHORTEST = 24, 5  # characters of a class's name: what is left of longer ones tells them apart
+LONGEST, SHORTEST = 24, 5  # characters of a class's name
 
-# Asked in turn for what the first one lacks, those of them that this machine has: Chinese, Japanese, Korean, and most other scripts.
+# Fallbacks in order, as far as installed: Chinese, Japanese, Korean, and most other scripts.
 FONTS = [
     *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
     *("Droid Sans Fallback", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
@@ -49,14 +49,14 @@ plt.rcParams |= {
 
 
 def page(width: float, height: float, title: str) -> Figure:
-    """Begin a figure of some inches, headed at the left, in several lines where a title is wider than the figure."""
+    """Return a new figure, width x height inches, with a left-aligned title, wrapped if it is wider."""
     figure = plt.figure(figsize=(width, height), layout="constrained")
     figure.suptitle(_broken(title, 0.97 * width * 72), x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
     return figure
 
 
 def _broken(title: str, points: float) -> str:
-    """Return a title in lines of that width, broken between words, and within those that are longer than a line."""
+    """Wrap a title to lines of that width, between words, and within words longer than a line."""
     lines: list[str] = []
     for word in title.split(" "):
         if lines and _is_within(points, f"{lines[-1]} {word}"):
@@ -80,12 +80,12 @@ def _is_within(points: float, line: str) -> bool:
 
 
 def label(name: str) -> str:
-    """Return a class's or layer's name, short enough for a place among others."""
+    """Return a class's or layer's name, shortened to a label."""
     return shown(name, LONGEST)
 
 
 def label_within(points: float, name: str, size: float) -> str:
-    """Return a name as long as there is room for in letters of that size, both in points."""
+    """Return a name shortened to a width; points and size in points."""
     plain = drawable(label(name))
     several = (shown(plain, most) for most in range(len(plain), SHORTEST, -1))
     return next((text for text in several if width_of(text, size) <= points), shown(plain, SHORTEST))
@@ -97,7 +97,7 @@ def width_of(text: str, size: float, weight: str = "normal") -> float:
 
 
 class PowersOfTen(LogFormatter):
-    """Writes 10⁻³ where matplotlib's own would ask for a formula."""
+    """Writes 10⁻³ as text, where matplotlib's own writes a formula."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         exponent = round(math.log10(x)) if x > 0 else 0
@@ -107,6 +107,7 @@ class PowersOfTen(LogFormatter):
 
 
 def scale_by_powers_of_ten(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with ticks such as 10⁻³."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(PowersOfTen())
@@ -114,7 +115,7 @@ def scale_by_powers_of_ten(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def drawable(text: str) -> str:
-    """Return a text with the characters that no font of this machine has spelled out as Python does; a box says nothing."""
+    """Return a text with the characters that no installed font has escaped as Python does, instead of boxes."""
     return "".join(character if _can_be_drawn(character) else spelled_out(character) for character in text)
 
 
@@ -124,7 +125,7 @@ def _can_be_drawn(character: str) -> bool:
 
 @functools.cache
 def _characters() -> frozenset[int]:
-    """Return the code points that the fonts have between them, upright and bold."""
+    """Return the code points that the fonts cover together, both upright and bold."""
     found = []
     for weight in ("normal", "bold"):
         paths = [fontManager.findfont(FontProperties(family=name, weight=weight)) for name in plt.rcParams["font.family"]]
@@ -133,7 +134,7 @@ def _characters() -> frozenset[int]:
 
 
 def spell_out(figure: Figure) -> None:
-    """Replace what no font has in all texts of a figure, those at the ticks too, which their axis writes anew each time."""
+    """Escape what no font has in all texts of a figure, including tick labels, which axes rewrite each time."""
     for text in figure.findobj(Text):
         text.set_text(drawable(text.get_text()))
     for axes in figure.axes:
@@ -144,7 +145,7 @@ def spell_out(figure: Figure) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure and forget it."""
+    """Write a figure to a file and close it."""
     spell_out(figure)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})  # no version in it: equal work, equal bytes
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})  # no version, so that equal work has equal bytes
     plt.close(figure)

@@ -1,1 +1,1 @@
-"""How source images lie on disk: a module for each format, listed in pipeline/dataset/readers.py."""
+"""On-disk formats of data sets; their readers are listed in pipeline/dataset/readers.py."""

@@ -1,4 +1,4 @@
-"""One sub-folder per class, images anywhere below it; official splits are folders of such sub-folders."""
+"""Image folders: a sub-folder per class, with images anywhere below it; official splits are folders of such sub-folders."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,17 +6,17 @@ from pathlib import Path, PurePath
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
+from pipeline.config.splits import ALL
 from pipeline.dataset.files import is_hidden, names_below
-from pipeline.dataset.formats.split_names import command, suggested
-from pipeline.dataset.items import ALL, File, Item, others
 from pipeline.dataset.names import alike, escaped, first_of, shown
+from pipeline.dataset.records import File, Sample, others, splits_command, suggested_splits
 
 
-def folder(raw: Path, dataset: Dataset) -> list[Item]:
-    """List every file, those outside the class folders without a class.
+def folder(raw: Path, dataset: Dataset) -> list[Sample]:
+    """List every file; those outside class folders have NO_CLASS.
 
-    Raises DataError for a split that is not there, splits of different classes, and what looks like splits taken for classes."""
-    items: list[Item] = []
+    Raises DataError for a missing split, splits of different classes, and class folders that look like splits."""
+    samples: list[Sample] = []
     names: list[str] = []
     for part, where in (dataset.splits or {ALL: "."}).items():
         found = _class_folders(raw, part, where)
@@ -26,12 +26,12 @@ def folder(raw: Path, dataset: Dataset) -> list[Item]:
         if part == ALL:
             _refuse_hidden_splits(raw, PurePath(where), names, dataset)
         for name in names:
-            items += _class_items(raw, raw / where / name, part)
-    return items + others(raw, items, "not in a class folder")
+            samples += _class_samples(raw, raw / where / name, part)
+    return samples + others(raw, samples, "not in a class folder")
 
 
 def _differing(where: str, here: set[str], elsewhere: set[str]) -> str:
-    """Return how the classes of a split are not those of the splits before it, with those that differ alone."""
+    """Describe how the classes of two splits differ."""
     if alike(here | elsewhere):
         one, other = (first_of(sorted(names), written=escaped) for names in (here, elsewhere))
         return (
@@ -53,7 +53,7 @@ def _class_folders(raw: Path, part: str, where: str) -> list[str]:
     return found
 
 
-def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
+def _class_samples(raw: Path, top: Path, part: str) -> list[Sample]:
     names = names_below(top)
     if not names:
         raise DataError(
@@ -61,17 +61,17 @@ def _class_items(raw: Path, top: Path, part: str) -> list[Item]:
         )
     where, label = top.relative_to(raw), top.name
     paths = (f"{where}/{name}" for name in names)
-    return [Item(path, label, part, File(raw, path)) for path in paths]
+    return [Sample(path, label, part, File(raw, path)) for path in paths]
 
 
 def _refuse_hidden_splits(raw: Path, where: PurePath, names: list[str], dataset: Dataset) -> None:
-    """Splits taken for classes would train a network to tell the training set from the test set; so what looks like them is refused."""
+    """Refuse class folders that look like splits: a network would learn to tell the training set from the test set."""
     for top in (where, *(where / name for name in names)):
         folders = {str(top / name): _folders(raw / top / name) for name in _folders(raw / top)}
-        if splits := suggested(path for path, inner in folders.items() if inner):
+        if splits := suggested_splits(path for path, inner in folders.items() if inner):
             raise DataError(_by_name(splits, folders, dataset.name))
     if dataset.splits and len(names) > 1:
-        return  # somebody has said that these are the classes
+        return  # stated to be the classes
     for name in names:
         if (inner := _folders(raw / where / name)) and _holds_only(inner, names_below(raw / where / name)):
             raise DataError(_by_place(where, name, names, inner, dataset.name))
@@ -85,17 +85,17 @@ def _folders(top: Path) -> list[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads in a circle: its reason is told where it is read
+    except OSError:  # a circular link, refused when it is read
         return False
 
 
 def _holds_only(folders: Sequence[str], files: Sequence[str]) -> bool:
-    """Tell whether all files lie right in these folders, and several in one; a folder for each image is no split."""
+    """Return whether all files are directly in these folders, more than one in some; a folder for each image is no split."""
     return all(name.count("/") == 1 for name in files) and len(folders) < len(files)
 
 
 def _by_name(splits: Mapping[str, str], folders: Iterable[str], data: str) -> str:
-    told = f"{first_of(sorted(splits.values()))} look like splits, and not like classes. Take them as such with `{command(data, splits)}`"
+    told = f"{first_of(sorted(splits.values()))} look like splits, not classes. Take them as such with `{splits_command(data, splits)}`"
     drawn = "" if "validation" in splits else "; the validation images are drawn from train"
     left = [folder for folder in folders if folder not in splits.values()]
     return f"{told}{drawn}{f'; {first_of(left)} would be left out' if left else ''}. If they are classes, put their images right into them"
@@ -104,9 +104,9 @@ def _by_name(splits: Mapping[str, str], folders: Iterable[str], data: str) -> st
 def _by_place(where: PurePath, name: str, names: Sequence[str], inner: Sequence[str], data: str) -> str:
     told = f"the folder {shown(name)} holds no images but the folders {first_of(inner)}"
     if len(names) == 1:
-        return f"{told}. If these are the classes, type `{command(data, {ALL: str(where / name)})}`"
-    if suggested(inner):
+        return f"{told}. If these are the classes, type `{splits_command(data, {ALL: str(where / name)})}`"
+    if suggested_splits(inner):
         return f"{told}: put the splits above the classes, {inner[0]}/{shown(name)}, then the next run says how to name them"
     given = f"dataset.splits={{train: …, test: …}}, each with one of {first_of(names)}"
-    classes = command(data, {ALL: str(where)})
+    classes = splits_command(data, {ALL: str(where)})
     return f"{told}. If {first_of(names)} are splits, say which by {given}; if they are classes, type `{classes}`"

@@ -1,36 +1,40 @@
-"""Tables that hold the image files themselves, as the Hugging Face hub serves them: a column of images and one of labels."""
+"""Parquet tables that embed the image files, as on the Hugging Face Hub: a column of images and one of labels."""
 
+import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
-from pipeline.dataset.embedded import Embedded
-from pipeline.dataset.formats.split_names import command, split_of
-from pipeline.dataset.items import ALL, Item, column, named, others
-from pipeline.dataset.manifest import SPLITS
+from pipeline.config.splits import ALL, SPLITS
+from pipeline.config.wording import counted
 from pipeline.dataset.names import first_of
+from pipeline.dataset.records import Sample, column, named, others, split_of, splits_command
 
 if TYPE_CHECKING:
     from pyarrow import Schema
     from pyarrow.parquet import ParquetFile
 
 BYTES = ("binary", "large_binary")  # pyarrow's names
-ENDINGS = ("-", "/", ".")  # what may follow a split's prefix: train-00000-of-00002.parquet, train/0000.parquet, train.parquet
+ENDINGS = ("-", "/", ".")  # that may follow a split's prefix: train-00000-of-00002.parquet, train/0000.parquet, train.parquet
+BATCH = 64  # rows read at a time: two batches cover the chunk of a process, which reads it twice
+BUFFER = 1 << 20  # bytes read at a time
 
 
-def parquet(raw: Path, dataset: Dataset) -> list[Item]:
-    """List the rows of every file; dataset.splits names the files' prefixes. Images stay in the files until they are asked for.
+def parquet(raw: Path, dataset: Dataset) -> list[Sample]:
+    """List the rows of every file; dataset.splits names file prefixes. Images are read on demand.
 
-    Raises DataError for files that no prefix names, for files or columns that are missing or of other types, and for a row without a
+    Raises DataError for files outside all prefixes, for files or columns that are missing or of another type, and for a row without a
     label."""
-    items = [item for part, file in _files(raw, dataset) for item in _rows(raw, file, part, dataset)]
-    return items + others(raw, items, "no image, or a table of images")
+    samples = [sample for part, file in _files(raw, dataset) for sample in _rows(raw, file, part, dataset)]
+    return samples + others(raw, samples, "no image, or a table of images")
 
 
 def _files(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
@@ -53,29 +57,29 @@ def _files(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
 
 
 def _refuse_left(names: list[str], dataset: Dataset) -> None:
-    """Files that no prefix names are images that somebody has and would miss; of {all: …} they are left on purpose."""
+    """Refuse files outside all prefixes, which would be missed; with {all: …} they are left out on purpose."""
     if not names:
         return
     told = f"{first_of(names)} would be left out: no prefix in dataset.splits names {'it' if len(names) == 1 else 'them'}"
     splits, prefix = dataset.splits or {}, _prefix(names[0])
     if (part := split_of(prefix)) in SPLITS and part not in splits:
         raise DataError(
-            f"{told}. Take it with `{command(dataset.name, splits | {part: prefix}, '+')}`, or move it out of the data's folder"
+            f"{told}. Take it with `{splits_command(dataset.name, splits | {part: prefix}, '+')}`, or move it out of the data's folder"
         )
     raise DataError(f"{told}. Name each prefix in dataset.splits, or move them out of the data's folder")
 
 
 def _prefix(name: str) -> str:
-    """Return a split's prefix from the name of one of its files: train of train-0.parquet and of train/0.parquet."""
+    """Return the split's prefix in a file's name: train for train-0.parquet and for train/0.parquet."""
     path = PurePath(name)
     word = re.split(r"[-.]", path.name)[0] or path.name
     return str(path.parent if word.isdecimal() and path.parent.name else path.with_name(word))
 
 
 def _refuse_hidden_splits(names: list[str]) -> None:
-    """Official splits that are mixed would put test images into the training."""
+    """Refuse official splits taken as one, which would put test images into the training set."""
     if not names:
-        raise DataError("there are no .parquet files among the files; dataset.reader=parquet reads these")
+        raise DataError("there are no .parquet files; dataset.reader=parquet reads these")
     for name in names:
         if split := next((split for split in SPLITS if Path(name).name.startswith(f"{split}-")), None):
             raise DataError(
@@ -84,7 +88,7 @@ def _refuse_hidden_splits(names: list[str]) -> None:
             )
 
 
-def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Item]:
+def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Sample]:
     name = str(file.relative_to(raw))
     with _opened(file, name) as source:
         image = _image_column(source.schema_arrow, column(dataset, "image"), name)
@@ -94,17 +98,17 @@ def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Item]:
         places = [(group, row) for group in range(source.num_row_groups) for row in range(source.metadata.row_group(group).num_rows)]
     for i, (value, (group, row)) in enumerate(zip(labels, places, strict=True)):
         where = f"{name}#{i}"
-        yield Item(where, _label(value, classes, dataset, where), part, Embedded(file, image, group, row))
+        yield Sample(where, _label(value, classes, dataset, where), part, Embedded(file, image, group, row))
 
 
 @contextmanager
 def _opened(file: Path, name: str) -> "Iterator[ParquetFile]":
-    from pyarrow.parquet import ParquetFile  # half a second, which the other formats need not wait for
+    from pyarrow.parquet import ParquetFile  # half a second to import
 
     try:
         with ParquetFile(file) as source:
             yield source
-    except (OSError, ValueError) as error:  # pyarrow's own are kinds of these
+    except (OSError, ValueError) as error:  # pyarrow's exceptions are subclasses
         raise DataError(f"{name} is damaged or no parquet file: {error}; fetch it again") from error
 
 
@@ -115,7 +119,7 @@ def _present(schema: "Schema", wanted: str, name: str) -> str:
 
 
 def _image_column(schema: "Schema", wanted: str, name: str) -> str:
-    """Return the column of image bytes, dotted where it is a struct's field, as the hub has it: {bytes, path}."""
+    """Return the column of image bytes, dotted if it is a struct's field, as on the Hub: {bytes, path}."""
     kind = schema.field(_present(schema, wanted, name)).type
     if str(kind) in BYTES:
         return wanted
@@ -125,7 +129,7 @@ def _image_column(schema: "Schema", wanted: str, name: str) -> str:
 
 
 def _classes(schema: "Schema", label: str) -> list[str] | None:
-    """Return the class names that the hub's library writes beside the columns; None where anything else stands there."""
+    """Return the class names in the metadata of Hugging Face's datasets library; None if there are none."""
     try:
         noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     except ValueError:  # no JSON, or no text
@@ -147,3 +151,64 @@ def _label(value: Any, classes: list[str] | None, dataset: Dataset, where: str) 
     if not 0 <= value < len(classes):
         raise DataError(f"{where} has label {value}, but the file names only {counted(len(classes), 'class', 'classes')}")
     return classes[value]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An image file in a row of a parquet file."""
+
+    file: Path
+    column: str  # dotted for a field of a struct
+    group: int  # row group
+    row: int  # of the row group
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.read_bytes()).hexdigest()
+
+    def read_bytes(self) -> bytes:
+        """Return the image file, empty if the row holds none. Raises DataError if the parquet file is damaged."""
+        try:
+            return _column(self.file, self.column, self.group).at(self.row)
+        except (OSError, ValueError) as error:  # pyarrow's exceptions are subclasses
+            raise DataError(f"{self.file.name} is damaged in row group {self.group}, row {self.row}: {error}; fetch it again") from error
+
+
+class _Column:
+    """One column of a row group, read forwards; the last two batches stay in memory.
+
+    A row group can only be read from its start and may be as large as the file."""
+
+    def __init__(self, file: Path, column: str, group: int) -> None:
+        self.batches = partial(_batches, file, column, group)
+        self.coming = self.batches()
+        self.recent: deque[tuple[int, Any]] = deque(maxlen=2)  # first row, values
+
+    def at(self, row: int) -> bytes:
+        if self.recent and row < self.recent[0][0]:
+            self.coming = self.batches()
+            self.recent.clear()
+        while not self.recent or row >= self._end():
+            self.recent.append(next(self.coming))
+        first, values = next(batch for batch in reversed(self.recent) if batch[0] <= row)
+        value = values[row - first].as_py()
+        return (value["bytes"] if isinstance(value, dict) else value) or b""
+
+    def _end(self) -> int:
+        first, values = self.recent[-1]
+        return first + len(values)
+
+
+def _batches(file: Path, column: str, group: int) -> Iterator[tuple[int, Any]]:
+    """Yield (first row, values) of a row group. A function, as a method's reference to its _Column would keep both alive."""
+    from pyarrow.parquet import ParquetFile  # half a second to import
+
+    with ParquetFile(file, buffer_size=BUFFER, pre_buffer=False) as source:
+        first = 0
+        for batch in source.iter_batches(BATCH, row_groups=[group], columns=[column], use_threads=False):
+            yield first, batch.column(0)
+            first += len(batch)
+
+
+@lru_cache(maxsize=1)  # images are read in the order of their rows
+def _column(file: Path, column: str, group: int) -> _Column:
+    return _Column(file, column, group)

@@ -1,42 +1,32 @@
-"""A table beside the images: a row with path, label and maybe split for each."""
+"""A CSV table beside the images, with a row of path, label and optionally split for each."""
 
 import csv
 import io
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
-from pipeline.dataset.items import ALL, File, Item, column, others
-from pipeline.dataset.manifest import SPLITS
+from pipeline.config.splits import ALL, SPLITS
+from pipeline.dataset.records import File, Sample, column, others
 
 DELIMITERS = ",;\t"
 
 
-@dataclass(frozen=True)
-class Row:
-    where: str  # file:line
-    image: str  # path below the table's folder
-    label: str
-    part: str
+def table(raw: Path, dataset: Dataset) -> list[Sample]:
+    """Read the only .csv file, or those of dataset.splits; files without a row have NO_CLASS.
 
-
-def table(raw: Path, dataset: Dataset) -> list[Item]:
-    """Read the one .csv file, or those of dataset.splits; files that no row names are listed without a class.
-
-    Raises DataError with file and line for what a row lacks, leaves open, names twice, or looks for outside the folder."""
+    Raises DataError with file and line for a row that is incomplete, duplicate, or names a file outside the folder."""
     first: dict[str, str] = {}
-    items = []
+    samples = []
     for part, file in _tables(raw, dataset):
-        for row in _rows(raw, file, part, dataset):
-            path = _path(raw, file, row)
-            if path in first:
-                raise DataError(f"{row.where}: {path} stands in {first[path]} already, and an image has one row; remove one of the two")
-            first[path] = row.where
-            items.append(Item(path, row.label, row.part, File(raw, path)))
-    return items + others(raw, items, "no row of the table names it")
+        for where, sample in _rows(raw, file, part, dataset):
+            if sample.path in first:
+                raise DataError(f"{where}: {sample.path} has a row in {first[sample.path]} already; remove one of the two")
+            first[sample.path] = where
+            samples.append(sample)
+    return samples + others(raw, samples, "no row of the table names it")
 
 
 def _tables(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
@@ -55,7 +45,8 @@ def _tables(raw: Path, dataset: Dataset) -> list[tuple[str, Path]]:
     return [(ALL, found[0])]
 
 
-def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Row]:
+def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[tuple[str, Sample]]:
+    """Yield (file:line, sample) of every row."""
     name, text = str(file.relative_to(raw)), _text(file)
     image, label, split = column(dataset, "image"), column(dataset, "label"), (dataset.columns or {}).get("split")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(name, text, {image, label}), strict=True)
@@ -64,7 +55,10 @@ def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Row]:
             raise DataError(f"{name}:1: there is a column {split}, but dataset.splits makes the whole table {part}; use one of the two")
         for values in reader:
             where = f"{name}:{reader.line_num}"
-            yield Row(where, *_fields(where, values, image, label), _part(where, values, split, part))
+            listed, of_class = _fields(where, values, image, label)
+            its_part = _part(where, values, split, part)
+            path = _path(raw, file, where, listed)
+            yield where, Sample(path, of_class, its_part, File(raw, path))
     except csv.Error as error:
         raise DataError(f"{name}:{reader.reader.line_num}: {error}; quote a field that holds quotes, and double these") from error
 
@@ -72,7 +66,7 @@ def _rows(raw: Path, file: Path, part: str, dataset: Dataset) -> Iterator[Row]:
 def _text(file: Path) -> str:
     data = file.read_bytes()
     if b"\n" not in data:
-        data = data.replace(b"\r", b"\n")  # lines as old Macs end them
+        data = data.replace(b"\r", b"\n")  # line endings of old Macs
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -93,7 +87,7 @@ def _delimiter(name: str, text: str, wanted: set[str]) -> str:
 
 
 def _fields(where: str, values: dict[str, str], image: str, label: str) -> tuple[str, str]:
-    """Return a row's path and label; csv gives None for a field that is not there, and under None what is too much."""
+    """Return a row's path and label. DictReader has None for a missing field, and surplus fields under None."""
     if None in values.values() or None in values:
         raise DataError(f"{where}: the row has not as many fields as the header; quote a field that holds the delimiter")
     if not values[label].strip():
@@ -109,12 +103,12 @@ def _part(where: str, values: dict[str, str], split: str | None, part: str) -> s
     return values[split].strip()
 
 
-def _path(raw: Path, file: Path, row: Row) -> str:
-    """Return where the image lies below raw, without asking links: DVC may have made every file one."""
-    relative = PurePosixPath(row.image)
+def _path(raw: Path, file: Path, where: str, listed: str) -> str:
+    """Return the image's path below raw, without resolving links: DVC may have made every file one."""
+    relative = PurePosixPath(listed)
     if relative.is_absolute() or ".." in relative.parts:
-        raise DataError(f"{row.where}: {row.image} leaves the table's folder; give a path below it")
+        raise DataError(f"{where}: {listed} leaves the table's folder; give a path below it")
     path = file.parent / relative
     if not path.is_file():
-        raise DataError(f"{row.where}: there is no file {row.image!r} below the table's folder; add it, or remove the row")
+        raise DataError(f"{where}: there is no file {listed!r} below the table's folder; add it, or remove the row")
     return str(path.relative_to(raw))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.analysis.figures.film import film_strip
+from pipeline.analysis.figures.feature_maps import film_strip
 from tests.drawn import Saved
 
 

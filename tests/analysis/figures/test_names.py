@@ -9,18 +9,16 @@ from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
 from pipeline.analysis.activations import Layer
-from pipeline.analysis.figures.augmented import augmented
 from pipeline.analysis.figures.confusion import confusion_page
-from pipeline.analysis.figures.film import film_strip
-from pipeline.analysis.figures.gallery import Example, mistakes
-from pipeline.analysis.figures.maps import Answer, way_through
+from pipeline.analysis.figures.feature_maps import ClassBars, feature_map_page, film_strip
+from pipeline.analysis.figures.gallery import Example, augmented, mistakes
 from pipeline.analysis.figures.overview import overview
 from pipeline.analysis.figures.rates import rate_figure
 from pipeline.analysis.figures.style import drawable, page, save, spell_out
-from pipeline.analysis.figures.tour_curves import Bars, Plot, bars, curves, scatter
-from pipeline.analysis.rate_curve import RateCurve
+from pipeline.analysis.lr_curve import RateCurve
 from tests.analysis.figures.test_overview import HISTORY
 from tests.drawn import Saved
+from tour.drawing.plots import Bars, Plot, bars, curves, scatter
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
@@ -55,8 +53,8 @@ def draw_classes(folder: Path, names: list[str]) -> None:
     confusion_page(folder / "confusion.png", names[0], table, names)
     overview(folder / "overview.png", names[0], HISTORY, 2, table, names, weights, examples)
     mistakes(folder / "mistakes.png", names[0], examples)
-    answer = Answer(dict.fromkeys(names, 0.1), names[0], names[1])
-    way_through(folder / "way.png", names[0], IMAGE, [], answer)
+    answer = ClassBars(dict.fromkeys(names, 0.1), names[0], names[1])
+    feature_map_page(folder / "way.png", names[0], IMAGE, [], answer)
     augmented(folder / "augmented.png", names[0], np.stack([np.stack([IMAGE, IMAGE])] * len(names)), names)
 
 
@@ -64,7 +62,7 @@ def draw_layers(folder: Path, name: str, other: str) -> None:
     """Draw every figure that holds layers and what a config calls things."""
     weights = np.full((9, 9), 0.5, np.float32)
     layer = Layer(name, "activation", other, np.ones((2, 3, 3), np.float32), 2)
-    way_through(folder / "way.png", name, IMAGE, [[layer]], Answer({name: 0.9}, name, other))
+    feature_map_page(folder / "way.png", name, IMAGE, [[layer]], ClassBars({name: 0.9}, name, other))
     film_strip(folder / "film.png", name, other, [(name, weights), (other, weights)], 1.0)
     curves(folder / "curves.png", name, [Plot(name, other, {name: ([1, 2], [0.1, 10]), other: ([1, 2], [1, 100])}, is_log=True)])
     bars(folder / "bars.png", name, [Bars(name, {name: (0.5, 0.1), other: (0.2, 0)})])

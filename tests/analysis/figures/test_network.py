@@ -45,3 +45,16 @@ def test_no_label_covers_another_and_all_are_in_the_picture(
     boxes = [text.get_window_extent() for text in [*figure.axes[0].texts, figure._suptitle] if text.get_text()]
     assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
     assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "blocks"), [("resnet20", "+", 9), ("densenet121", "c", 4), ("googlenet", "+", 0), ("googlenet", "c", 0)]
+)
+def test_a_way_round_layers_is_seen_in_the_block_that_has_it(
+    name: str, sign: str, blocks: int, composed: Compose, saved: Saved, tmp_path: Path
+) -> None:
+    drawn(composed, name, 32, 3, tmp_path)
+    [figure] = saved.values()
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words.count(sign) == blocks
+    assert sum("skip" in text.replace("\n", " ") for text in words) == (0 if name == "googlenet" else blocks)

@@ -40,9 +40,9 @@ def _written(value: Any) -> bytes:
 
 def _container(value: Any) -> bytes:
     if isinstance(value, dict):
-        return b"}(" + b"".join(_written(key) + _written(item) for key, item in value.items()) + b"u"
-    items = b"".join(map(_written, value))
-    return b"(" + items + b"t" if isinstance(value, tuple) else b"](" + items + b"e"
+        return b"}(" + b"".join(_written(key) + _written(sample) for key, sample in value.items()) + b"u"
+    samples = b"".join(map(_written, value))
+    return b"(" + samples + b"t" if isinstance(value, tuple) else b"](" + samples + b"e"
 
 
 def _name(module: str, name: str) -> bytes:

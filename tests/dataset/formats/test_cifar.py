@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config.counted import counted
 from pipeline.config.errors import DataError
-from pipeline.dataset.formats.cifar import cifar, cifar_binary
+from pipeline.config.wording import counted
+from pipeline.dataset.formats.arrays import cifar, cifar_binary
 from pipeline.dataset.readers import read
 from tests.conftest import MakeConfig
 from tests.dataset.formats import python2
@@ -62,8 +62,8 @@ def test_the_test_files_are_as_python_2_wrote_them() -> None:
 
 
 def test_batches_give_images_labels_and_official_splits_in_order(archive: Path) -> None:
-    items = cifar(archive, data_set(splits=SPLITS))
-    assert [(item.path.removeprefix("cifar-10-batches-py/"), item.label, item.part) for item in items] == [
+    samples = cifar(archive, data_set(splits=SPLITS))
+    assert [(sample.path.removeprefix("cifar-10-batches-py/"), sample.label, sample.part) for sample in samples] == [
         ("data_batch_1#0", "frog", "train"),
         ("data_batch_1#1", "truck", "train"),
         ("data_batch_2#0", "cat", "train"),
@@ -71,7 +71,7 @@ def test_batches_give_images_labels_and_official_splits_in_order(archive: Path) 
         ("test_batch#1", "dog", "test"),
         ("test_batch#2", "bird", "test"),
     ]
-    assert all(item.content.shape == (32, 32, 3) and item.content.dtype == np.uint8 for item in items)
+    assert all(sample.content.shape == (32, 32, 3) and sample.content.dtype == np.uint8 for sample in samples)
 
 
 def half_orange() -> np.ndarray:
@@ -105,13 +105,18 @@ def test_the_data_sets_of_conf_find_the_files_of_their_archives(name: str, archi
     for label, file in enumerate(["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]):
         python2.write(archive / "cifar-10-batches-py" / file, batch([label, label + 4], rows(2)))
         write_binary(archive, f"{file}.bin", [label, label + 4], rows(2))
-    items = read(archive, config(f"dataset={name}").dataset)
-    assert [(item.label, item.part) for item in items[8:]] == [("deer", "train"), ("ship", "train"), ("dog", "test"), ("truck", "test")]
+    samples = read(archive, config(f"dataset={name}").dataset)
+    assert [(one.label, one.part) for one in samples[8:]] == [
+        ("deer", "train"),
+        ("ship", "train"),
+        ("dog", "test"),
+        ("truck", "test"),
+    ]
 
 
 def test_the_small_subset_is_dog_cat_boat_and_bird(archive: Path, config: MakeConfig) -> None:
-    items = read(archive, config("dataset=cifar10_small").dataset)
-    assert [(item.label, item.why) for item in items] == [
+    samples = read(archive, config("dataset=cifar10_small").dataset)
+    assert [(sample.label, sample.why) for sample in samples] == [
         ("", "class frog is not in dataset.take"),
         ("", "class truck is not in dataset.take"),
         ("cat", ""),
@@ -128,13 +133,17 @@ def test_the_small_subset_is_dog_cat_boat_and_bird(archive: Path, config: MakeCo
         ([0, -1], rows(2), "data_batch_1#1 has label -1, but the archive names only 10 classes"),
         ([0], rows(2), r"data_batch_1 holds 1 label and values of shape \(2, 3072\), expected \(1, 3072\)"),
         ([0, 1], rows(2)[:, :-1], r"data_batch_1 holds 2 labels and values of shape \(2, 3071\), expected \(2, 3072\)"),
-        ([0, "cat"], rows(2), "data_batch_1 has b'cat' among its labels, which is not of type int. Fetch the archive again"),
+        (
+            [0, "cat"],
+            rows(2),
+            r"data_batch_1 has no labels of type list\[int\]; it holds batch_label, labels, data, filenames. Fetch the archive",
+        ),
         (
             [0, 1],
             rows(2).astype(np.int16),
             r"data_batch_1 is damaged or no pickled mapping: an array of b'i2', expected bytes; fetch it again",
         ),
-        ([0, 1], "data", "data_batch_1 has no data that is of type ndarray; it holds batch_label, labels, data, filenames. Fetch"),
+        ([0, 1], "data", "data_batch_1 has no data of type ndarray; it holds batch_label, labels, data, filenames. Fetch"),
     ],
 )
 def test_a_batch_that_is_not_whole_is_told(labels: Any, data: Any, message: str, archive: Path) -> None:
@@ -162,7 +171,7 @@ def test_missing_files_are_told(archive: Path) -> None:
     with pytest.raises(DataError, match="no fetched file's name begins with data_batch; dataset.splits must name file prefixes"):
         cifar(archive, data_set())
     (archive / "cifar-10-batches-py" / "batches.meta").unlink()
-    with pytest.raises(DataError, match="batches.meta, which names the classes, does not lie beside data_batch_1; fetch the archive again"):
+    with pytest.raises(DataError, match="batches.meta, which names the classes, is not beside data_batch_1; fetch the archive again"):
         cifar(archive, data_set(splits=SPLITS))
 
 

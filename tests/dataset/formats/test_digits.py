@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 
 from pipeline.config.errors import DataError
-from pipeline.dataset.formats.digits import digits
-from pipeline.dataset.readers import ALL
+from pipeline.config.splits import ALL
+from pipeline.dataset.formats.arrays import digits
 from tests.samples import data_set
 
 
 def test_digits_are_1797_images_of_8x8_with_all_ten_classes(tmp_path: Path) -> None:
     with as_file(files("sklearn").joinpath("datasets/data/digits.csv.gz")) as carried:
         shutil.copy(carried, tmp_path)
-    items = digits(tmp_path, data_set(classes=[f"d{i}" for i in range(10)]))
-    images = np.stack([item.content for item in items])
+    samples = digits(tmp_path, data_set(classes=[f"d{i}" for i in range(10)]))
+    images = np.stack([sample.content for sample in samples])
     assert images.shape == (1797, 8, 8)
     assert (images.min(), images.max(), images.dtype) == (0, 255, np.uint8)
-    assert [item.label for item in items[:3]] == ["d0", "d1", "d2"]
-    assert len({item.path for item in items}) == 1797
-    assert {item.part for item in items} == {ALL}
-    assert items[0].content[0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]  # of 0 0 5 13 9 1 0 0, times 255/16
+    assert [sample.label for sample in samples[:3]] == ["d0", "d1", "d2"]
+    assert len({sample.path for sample in samples}) == 1797
+    assert {sample.part for sample in samples} == {ALL}
+    assert samples[0].content[0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]  # of 0 0 5 13 9 1 0 0, times 255/16
 
 
 def test_digits_without_their_file_are_told(tmp_path: Path) -> None:

@@ -4,27 +4,27 @@ from typing import Any
 import pytest
 
 from pipeline.config.errors import DataError
+from pipeline.config.splits import ALL
 from pipeline.dataset.formats.folder import folder
-from pipeline.dataset.items import File
-from pipeline.dataset.readers import ALL, NO_CLASS
+from pipeline.dataset.records import NO_CLASS, File
 from tests.conftest import MakeConfig
 from tests.samples import data_set, put_files
 
 
 def test_sub_folders_are_the_classes_and_images_may_lie_deeper(tmp_path: Path) -> None:
-    items = folder(put_files(tmp_path, "dog/2.jpg", "dog/deep/er/3.jpg", "cat/1.jpg"), data_set())
-    assert [(item.path, item.label, item.part) for item in items] == [
+    samples = folder(put_files(tmp_path, "dog/2.jpg", "dog/deep/er/3.jpg", "cat/1.jpg"), data_set())
+    assert [(sample.path, sample.label, sample.part) for sample in samples] == [
         ("cat/1.jpg", "cat", ALL),
         ("dog/2.jpg", "dog", ALL),
         ("dog/deep/er/3.jpg", "dog", ALL),
     ]
-    assert items[0].content == File(tmp_path, "cat/1.jpg")
+    assert samples[0].content == File(tmp_path, "cat/1.jpg")
 
 
 def test_official_folders_are_the_splits(tmp_path: Path) -> None:
     raw = put_files(tmp_path, "training_set/cat/1.jpg", "training_set/dog/1.jpg", "test_set/cat/1.jpg", "test_set/dog/2.jpg")
-    items = folder(raw, data_set(splits={"train": "training_set", "test": "test_set"}))
-    assert {(item.path, item.label, item.part) for item in items} == {
+    samples = folder(raw, data_set(splits={"train": "training_set", "test": "test_set"}))
+    assert {(sample.path, sample.label, sample.part) for sample in samples} == {
         ("training_set/cat/1.jpg", "cat", "train"),
         ("training_set/dog/1.jpg", "dog", "train"),
         ("test_set/cat/1.jpg", "cat", "test"),
@@ -34,15 +34,15 @@ def test_official_folders_are_the_splits(tmp_path: Path) -> None:
 
 def test_class_folders_may_lie_below_a_folder_as_in_the_archive_of_cats_and_dogs(tmp_path: Path, config: MakeConfig) -> None:
     names = ["PetImages/Cat/0.jpg", "PetImages/Cat/Thumbs.db", "PetImages/Dog/0.jpg", "readme[1].txt", "MSR-LA - 3467.docx"]
-    items = folder(put_files(tmp_path, *names), config("dataset=cats_vs_dogs").dataset)
-    assert {item.path: (item.label, item.part) for item in items} == {
+    samples = folder(put_files(tmp_path, *names), config("dataset=cats_vs_dogs").dataset)
+    assert {sample.path: (sample.label, sample.part) for sample in samples} == {
         "PetImages/Cat/0.jpg": ("Cat", ALL),
         "PetImages/Cat/Thumbs.db": ("Cat", ALL),
         "PetImages/Dog/0.jpg": ("Dog", ALL),
         "readme[1].txt": (NO_CLASS, ALL),
         "MSR-LA - 3467.docx": (NO_CLASS, ALL),
     }
-    assert {item.why for item in items if item.label == NO_CLASS} == {"not in a class folder"}
+    assert {sample.why for sample in samples if sample.label == NO_CLASS} == {"not in a class folder"}
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_of_splits_with_other_classes_those_that_differ_are_named(train: list[st
 
 @pytest.mark.parametrize("name", ["1", "2", "true", "null", "1e3", "yes", "007", "-x", "a, b", "$", "[red]", "猫", "a\tb"])
 def test_a_class_is_called_as_its_folder_is(name: str, tmp_path: Path) -> None:
-    items = folder(put_files(tmp_path, f"{name}/1.jpg", "other/2.jpg"), data_set())
-    assert {item.label for item in items} == {name, "other"}
+    samples = folder(put_files(tmp_path, f"{name}/1.jpg", "other/2.jpg"), data_set())
+    assert {sample.label for sample in samples} == {name, "other"}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipeline.config.errors import DataError
-from pipeline.dataset.formats.idx import idx, read_idx
-from pipeline.dataset.readers import ALL
+from pipeline.config.splits import ALL
+from pipeline.dataset.formats.arrays import idx, read_idx
 from tests.samples import data_set, write_idx, write_idx_split
 
 
@@ -14,10 +14,10 @@ def test_images_keep_their_pixels_labels_and_official_split(tmp_path: Path) -> N
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     write_idx_split(tmp_path, "train", images, [1, 0])
     write_idx_split(tmp_path, "t10k", images[:1], [0])
-    items = idx(tmp_path, data_set(classes=["cat", "dog"], splits={"train": "train", "test": "t10k"}))
-    assert [(item.label, item.part) for item in items] == [("dog", "train"), ("cat", "train"), ("cat", "test")]
-    assert items[1].path == "train-images-idx3-ubyte.gz#1"
-    np.testing.assert_array_equal(items[1].content, images[1])
+    samples = idx(tmp_path, data_set(classes=["cat", "dog"], splits={"train": "train", "test": "t10k"}))
+    assert [(sample.label, sample.part) for sample in samples] == [("dog", "train"), ("cat", "train"), ("cat", "test")]
+    assert samples[1].path == "train-images-idx3-ubyte.gz#1"
+    np.testing.assert_array_equal(samples[1].content, images[1])
 
 
 def test_unpacked_files_give_the_same_images(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_unpacked_files_give_the_same_images(tmp_path: Path) -> None:
         plain.parent.mkdir(exist_ok=True)
         plain.write_bytes(gzip.decompress(path.read_bytes()))
     packed, plain = idx(tmp_path / "packed", data_set()), idx(tmp_path / "plain", data_set())
-    assert [item.path for item in plain] == ["train-images-idx3-ubyte#0", "train-images-idx3-ubyte#1"]
+    assert [sample.path for sample in plain] == ["train-images-idx3-ubyte#0", "train-images-idx3-ubyte#1"]
     for one, other in zip(packed, plain, strict=True):
         assert one.label == other.label
         np.testing.assert_array_equal(one.content, other.content)
@@ -36,7 +36,7 @@ def test_unpacked_files_give_the_same_images(tmp_path: Path) -> None:
 
 def test_without_official_splits_and_class_names_all_is_one_part_with_numbers(tmp_path: Path) -> None:
     write_idx_split(tmp_path, "train", np.zeros((2, 3, 3), np.uint8), [7, 0])
-    assert [(item.label, item.part) for item in idx(tmp_path, data_set())] == [("7", ALL), ("0", ALL)]
+    assert [(sample.label, sample.part) for sample in idx(tmp_path, data_set())] == [("7", ALL), ("0", ALL)]
 
 
 def test_a_label_without_a_class_name_is_told_with_its_place(tmp_path: Path) -> None:
@@ -66,11 +66,14 @@ def header(*sides: int, kind: int = 8) -> bytes:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (header(2, kind=0x0D), "x.gz is not an IDX file of bytes: it begins with 00000d01, expected 000008.."),
-        (b"", "x.gz is not an IDX file of bytes: it begins with , expected 000008.."),
-        (b"<html>", "x.gz is not an IDX file of bytes: it begins with 3c68746d, expected 000008.."),
-        (header(2, 5) + bytes(10), "x.gz is not an IDX file of 1 dimension: its header is 0000080200000002"),
-        (header(2)[:-1], "x.gz is not an IDX file of 1 dimension: its header is 00000801000000"),
+        (
+            header(2, kind=0x0D),
+            "x.gz is not an IDX file of bytes in 1 dimension: its header is 00000d0100000002, expected 00000801",
+        ),
+        (b"", "x.gz is not an IDX file of bytes in 1 dimension: its header is empty, expected 00000801"),
+        (b"<html>", "x.gz is not an IDX file of bytes in 1 dimension: its header is 3c68746d6c3e, expected 00000801"),
+        (header(2, 5) + bytes(10), "x.gz is not an IDX file of bytes in 1 dimension: its header is 0000080200000002, expected 00000801"),
+        (header(2)[:-1], "x.gz is not an IDX file of bytes in 1 dimension: its header is 00000801000000, expected 00000801"),
         (header(10) + bytes(9), "x.gz holds 9 values, its header promises 10"),
         (header(10) + bytes(11), "x.gz holds 11 values, its header promises 10"),
         (header(2**32 - 1) + bytes(3), "x.gz holds 3 values, its header promises 4294967295"),

@@ -10,8 +10,10 @@ from PIL import Image
 from pyarrow import parquet as pq
 
 from pipeline.config.errors import DataError
+from pipeline.config.splits import ALL
 from pipeline.dataset.formats.parquet import parquet
-from pipeline.dataset.readers import ALL, NO_CLASS, READERS, Item
+from pipeline.dataset.readers import READERS
+from pipeline.dataset.records import NO_CLASS, Sample
 from tests.conftest import MakeConfig
 from tests.dataset.formats.test_split_names import as_printed
 from tests.samples import colour, data_set, encoded
@@ -31,8 +33,8 @@ def write(file: Path, labels: Any, images: Any = None, names: list[str] | None =
     return file.parent
 
 
-def read(raw: Path, **keys: Any) -> list[Item]:
-    return [item for item in parquet(raw, data_set(**{"columns": COLUMNS} | keys)) if item.label != NO_CLASS]
+def read(raw: Path, **keys: Any) -> list[Sample]:
+    return [sample for sample in parquet(raw, data_set(**{"columns": COLUMNS} | keys)) if sample.label != NO_CLASS]
 
 
 LABELS = [0, 1, 1, 0, 1, 0, 1]
@@ -44,34 +46,34 @@ LABELS = [0, 1, 1, 0, 1, 0, 1]
     ids=["struct", "binary", "large binary"],
 )
 def test_every_row_of_every_row_group_gives_its_own_image_and_class_name(images: Any, tmp_path: Path) -> None:
-    items = read(write(tmp_path / "images.parquet", LABELS, images, names=["cat", "dog"]))
-    assert [item.path for item in items] == [f"images.parquet#{i}" for i in range(7)]
-    assert [item.label for item in items] == [["cat", "dog"][label] for label in LABELS]
-    assert {item.part for item in items} == {ALL}
-    assert [item.content.read_bytes() for item in items] == PICTURES
-    assert Image.open(io.BytesIO(items[5].content.read_bytes())).size == (13, 9)
+    samples = read(write(tmp_path / "images.parquet", LABELS, images, names=["cat", "dog"]))
+    assert [sample.path for sample in samples] == [f"images.parquet#{i}" for i in range(7)]
+    assert [sample.label for sample in samples] == [["cat", "dog"][label] for label in LABELS]
+    assert {sample.part for sample in samples} == {ALL}
+    assert [sample.content.read_bytes() for sample in samples] == PICTURES
+    assert Image.open(io.BytesIO(samples[5].content.read_bytes())).size == (13, 9)
 
 
 def test_the_data_set_of_conf_reads_the_hub_s_files(tmp_path: Path, config: MakeConfig) -> None:
     for name in ("train-00000-of-00001", "test-00000-of-00001"):
         write(tmp_path / f"{name}.parquet", LABELS, names=["cat", "dog"])
     cfg = config("dataset=parquet").dataset
-    items = [item for item in READERS[cfg.reader](tmp_path, cfg) if item.label != NO_CLASS]
-    assert [(item.part, item.label) for item in items] == [(p, ["cat", "dog"][label]) for p in ("train", "test") for label in LABELS]
+    samples = [sample for sample in READERS[cfg.reader](tmp_path, cfg) if sample.label != NO_CLASS]
+    assert [(one.part, one.label) for one in samples] == [(p, ["cat", "dog"][label]) for p in ("train", "test") for label in LABELS]
 
 
 def test_prefixes_of_the_files_are_the_splits(tmp_path: Path) -> None:
     for name in ("train-00001-of-00002", "train-00000-of-00002", "test-00000-of-00001", "validation/0000"):
         write(tmp_path / f"{name}.parquet", LABELS)
-    items = parquet(tmp_path, data_set(columns=COLUMNS, splits={"train": "train", "validation": "validation", "test": "test"}))
-    first = [(item.path, item.part) for item in items if item.path.endswith("#0")]
+    samples = parquet(tmp_path, data_set(columns=COLUMNS, splits={"train": "train", "validation": "validation", "test": "test"}))
+    first = [(sample.path, sample.part) for sample in samples if sample.path.endswith("#0")]
     assert first == [
         ("train-00000-of-00002.parquet#0", "train"),
         ("train-00001-of-00002.parquet#0", "train"),
         ("validation/0000.parquet#0", "validation"),
         ("test-00000-of-00001.parquet#0", "test"),
     ]
-    files = {item.path for item in items if item.label == NO_CLASS and item.why == "no image, or a table of images"}
+    files = {sample.path for sample in samples if sample.label == NO_CLASS and sample.why == "no image, or a table of images"}
     assert files == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")}
 
 
@@ -96,7 +98,7 @@ def test_a_file_of_a_split_that_is_not_named_is_told_with_the_command_that_takes
         parquet(tmp_path, cfg)
     asked = as_printed(str(told.value))
     assert asked.splits == {"train": "train", "test": "test"} | taken
-    assert {item.part for item in parquet(tmp_path, asked) if item.label} == {"train", "validation", "test"}
+    assert {sample.part for sample in parquet(tmp_path, asked) if sample.label} == {"train", "validation", "test"}
 
 
 @pytest.mark.parametrize(("name", "others"), [("extra-0", ""), ("training-x", ""), ("test2-0", " and 1 more")])
@@ -121,7 +123,7 @@ def test_splits_in_the_file_names_are_not_mixed_unasked(tmp_path: Path) -> None:
         r"or dataset.splits='{all: data/train}' to draw the splits from it",
     ):
         read(raw)
-    assert {item.part for item in read(raw, splits={"all": "data/train"})} == {ALL}
+    assert {sample.part for sample in read(raw, splits={"all": "data/train"})} == {ALL}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_splits_in_the_file_names_are_not_mixed_unasked(tmp_path: Path) -> None:
 )
 def test_labels_are_texts_or_numbers_with_names(labels: Any, names: Any, classes: Any, expected: list[str], tmp_path: Path) -> None:
     images = pa.array(PICTURES[:2])
-    assert [item.label for item in read(write(tmp_path / "x.parquet", labels, images, names), classes=classes)] == expected
+    assert [sample.label for sample in read(write(tmp_path / "x.parquet", labels, images, names), classes=classes)] == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_labels_are_texts_or_numbers_with_names(labels: Any, names: Any, classes
 def test_notes_that_are_not_the_hub_s_name_no_classes(noted: bytes, tmp_path: Path) -> None:
     images = pa.table({"image": PICTURES[:2], "label": [1, 0]}).replace_schema_metadata({b"huggingface": noted})
     pq.write_table(images, tmp_path / "x.parquet")
-    assert [item.label for item in read(tmp_path, classes=["cat", "dog"])] == ["dog", "cat"]
+    assert [sample.label for sample in read(tmp_path, classes=["cat", "dog"])] == ["dog", "cat"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_columns_that_do_not_fit_are_told(images: Any, columns: dict[str, str], 
 
 
 def test_missing_files_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there are no .parquet files among the files; dataset.reader=parquet reads these"):
+    with pytest.raises(DataError, match="there are no .parquet files; dataset.reader=parquet reads these"):
         read(tmp_path)
     write(tmp_path / "train-0.parquet", LABELS)
     message = "dataset.splits.test is test, but there is no test-….parquet and no test/….parquet; there are: train-0.parquet"
@@ -207,9 +209,9 @@ def test_a_file_that_is_cut_short_is_told(kept: int, tmp_path: Path) -> None:
 
 def test_a_row_without_an_image_gives_no_bytes(tmp_path: Path) -> None:
     images = pa.array([None, {"bytes": None, "path": "a.png"}, {"bytes": PICTURES[0], "path": None}], HUB)
-    assert [item.content.read_bytes() for item in read(write(tmp_path / "x.parquet", [0, 1, 0], images))] == [b"", b"", PICTURES[0]]
+    assert [sample.content.read_bytes() for sample in read(write(tmp_path / "x.parquet", [0, 1, 0], images))] == [b"", b"", PICTURES[0]]
 
 
 def test_colours_survive_to_the_decoded_pixels(tmp_path: Path) -> None:
-    item = read(write(tmp_path / "x.parquet", LABELS))[6]
-    assert np.asarray(Image.open(io.BytesIO(item.content.read_bytes())))[0, 0].tolist() == [6, 0, 0]
+    sample = read(write(tmp_path / "x.parquet", LABELS))[6]
+    assert np.asarray(Image.open(io.BytesIO(sample.content.read_bytes())))[0, 0].tolist() == [6, 0, 0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.errors import DataError
-from pipeline.dataset.formats.pickled import unpickled
+from pipeline.dataset.formats.arrays import unpickled
 from tests.dataset.formats import python2
 from tests.dataset.formats.python2 import Call
 

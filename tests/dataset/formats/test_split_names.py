@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from dvc.utils.cli_parse import to_path_overrides
 
-from pipeline.config.composition import compose, parse, resolved
+from pipeline.config.compose import compose, parse, resolved
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Dataset
 from pipeline.dataset.formats.folder import folder
-from pipeline.dataset.formats.split_names import suggested
+from pipeline.dataset.records import suggested_splits
 from tests.project import ROOT
 from tests.samples import data_set, put_files
 
@@ -36,14 +36,14 @@ from tests.samples import data_set, put_files
 )
 def test_the_names_that_people_use_are_known(folders: list[str], train: str, validation: str | None, test: str) -> None:
     wanted = {"train": train, "validation": validation, "test": test}
-    assert suggested(reversed(folders)) == {split: name for split, name in wanted.items() if name}
+    assert suggested_splits(reversed(folders)) == {split: name for split, name in wanted.items() if name}
 
 
 @pytest.mark.parametrize(
     "folders", [["train", "bus"], ["val", "test"], ["cats", "dogs"], ["training_and_test", "test"], ["trains", "tests"], []]
 )
 def test_other_names_are_none(folders: list[str]) -> None:
-    assert suggested(folders) == {}
+    assert suggested_splits(folders) == {}
 
 
 def refused(raw: Path, **keys: object) -> str:
@@ -68,14 +68,14 @@ def test_the_command_works_as_it_is_printed(train: str, test: str, below: str, t
     raw = put_files(tmp_path, *names, f"{below}{train}/notes.txt")
     message = refused(raw)
     folders = ", ".join(sorted((f"{below}{train}", f"{below}{test}")))
-    assert message.startswith(f"{folders} look like splits, and not like classes. Take them as such with `dvc")
+    assert message.startswith(f"{folders} look like splits, not classes. Take them as such with `dvc")
     assert message.endswith("`; the validation images are drawn from train. If they are classes, put their images right into them")
-    items = folder(raw, as_printed(message))
-    assert {(item.label, item.part) for item in items if item.label} == {
+    samples = folder(raw, as_printed(message))
+    assert {(sample.label, sample.part) for sample in samples if sample.label} == {
         (name, part) for name in ("cat", "dog") for part in ("train", "test")
     }
-    assert sum(item.part == "test" for item in items) == 4
-    assert all(item.path.startswith(f"{below}{train if item.part == 'train' else test}/") for item in items if item.label)
+    assert sum(sample.part == "test" for sample in samples) == 4
+    assert all(sample.path.startswith(f"{below}{train if sample.part == 'train' else test}/") for sample in samples if sample.label)
 
 
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_folder_around_the_classes_is_told_with_the_command_that_looks_into_it
     raw = put_files(tmp_path, *(f"my photos/{name}/{i}.jpg" for name in ("cat", "dog") for i in (1, 2)))
     message = refused(raw)
     assert message.startswith("the folder my photos holds no images but the folders cat, dog. If these are the classes, type `dvc")
-    assert {item.label for item in folder(raw, as_printed(message))} == {"cat", "dog"}
+    assert {sample.label for sample in folder(raw, as_printed(message))} == {"cat", "dog"}
 
 
 def test_splits_below_the_classes_are_told_to_stand_above_them(tmp_path: Path) -> None:
@@ -113,16 +113,16 @@ def test_folders_of_other_names_are_asked_for(tmp_path: Path) -> None:
 )
 def test_classes_with_their_images_in_sub_folders_are_classes_with_the_command_that_says_so(names: list[str], tmp_path: Path) -> None:
     raw = put_files(tmp_path, *names)
-    items = folder(raw, as_printed(refused(raw)))
-    assert {(item.path.partition("/")[0], item.label, item.part) for item in items} == {(name, name, "all") for name in ("cats", "dogs")}
+    samples = folder(raw, as_printed(refused(raw)))
+    assert {(one.path.partition("/")[0], one.label, one.part) for one in samples} == {(name, name, "all") for name in ("cats", "dogs")}
 
 
 def test_a_folder_within_a_folder_around_the_classes_is_told_too(tmp_path: Path) -> None:
     raw = put_files(tmp_path, *(f"my/photos/{name}/{i}.jpg" for name in ("cat", "dog") for i in (1, 2)))
     message = refused(raw, splits={"all": "my"})
-    assert {item.label for item in folder(raw, as_printed(message))} == {"cat", "dog"}
+    assert {sample.label for sample in folder(raw, as_printed(message))} == {"cat", "dog"}
 
 
 @pytest.mark.parametrize("names", [["train/1.jpg", "test/1.jpg"], ["train/steam/1.jpg", "train/2.jpg", "bus/red/1.jpg", "bus/2.jpg"]])
 def test_classes_that_are_called_so_are_classes(names: list[str], tmp_path: Path) -> None:
-    assert {item.label for item in folder(put_files(tmp_path, *names), data_set())} == {name.partition("/")[0] for name in names}
+    assert {sample.label for sample in folder(put_files(tmp_path, *names), data_set())} == {name.partition("/")[0] for name in names}

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from pipeline.config.errors import ConfigError, DataError
+from pipeline.config.splits import ALL
 from pipeline.dataset.formats.table import table
-from pipeline.dataset.items import File
-from pipeline.dataset.readers import ALL, NO_CLASS, READERS, Item
+from pipeline.dataset.readers import READERS
+from pipeline.dataset.records import NO_CLASS, File, Sample
 from tests.conftest import MakeConfig
 from tests.samples import data_set, put_files
 
@@ -18,20 +19,20 @@ def raw(tmp_path: Path) -> Path:
     return put_files(tmp_path, "a.jpg", "b.jpg", "deep/c.jpg")
 
 
-def read(raw: Path, text: str | bytes, **keys: Any) -> list[Item]:
+def read(raw: Path, text: str | bytes, **keys: Any) -> list[Sample]:
     (raw / "labels.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     return table(raw, data_set(**{"columns": COLUMNS} | keys))
 
 
-def used(items: list[Item]) -> list[tuple[str, str, str]]:
-    return [(item.path, item.label, item.part) for item in items if item.label != NO_CLASS]
+def used(samples: list[Sample]) -> list[tuple[str, str, str]]:
+    return [(sample.path, sample.label, sample.part) for sample in samples if sample.label != NO_CLASS]
 
 
 def test_rows_give_images_in_their_order_and_other_files_are_listed(raw: Path) -> None:
-    items = read(raw, "path,label\ndeep/c.jpg,dog\na.jpg,cat\n")
-    assert used(items) == [("deep/c.jpg", "dog", ALL), ("a.jpg", "cat", ALL)]
-    assert items[0].content == File(raw, "deep/c.jpg")
-    assert {item.path: item.why for item in items[2:]} == {
+    samples = read(raw, "path,label\ndeep/c.jpg,dog\na.jpg,cat\n")
+    assert used(samples) == [("deep/c.jpg", "dog", ALL), ("a.jpg", "cat", ALL)]
+    assert samples[0].content == File(raw, "deep/c.jpg")
+    assert {sample.path: sample.why for sample in samples[2:]} == {
         "b.jpg": "no row of the table names it",
         "labels.csv": "no row of the table names it",
     }
@@ -46,14 +47,14 @@ def test_the_data_set_of_conf_reads_its_table_with_and_without_splits(raw: Path,
 
 
 def test_a_column_may_say_which_split_a_row_belongs_to(raw: Path) -> None:
-    items = read(raw, "split,path,label\ntrain,a.jpg,cat\n test ,b.jpg,dog\nvalidation,deep/c.jpg,dog\n")
-    assert used(items) == [("a.jpg", "cat", "train"), ("b.jpg", "dog", "test"), ("deep/c.jpg", "dog", "validation")]
+    samples = read(raw, "split,path,label\ntrain,a.jpg,cat\n test ,b.jpg,dog\nvalidation,deep/c.jpg,dog\n")
+    assert used(samples) == [("a.jpg", "cat", "train"), ("b.jpg", "dog", "test"), ("deep/c.jpg", "dog", "validation")]
 
 
 def test_each_split_may_have_its_table_with_paths_below_its_own_folder(raw: Path) -> None:
     (raw / "deep" / "test.csv").write_text("path,label\nc.jpg,dog\n")
-    items = read(raw, "path,label\na.jpg,cat\n", splits={"train": "labels.csv", "test": "deep/test.csv"})
-    assert used(items) == [("a.jpg", "cat", "train"), ("deep/c.jpg", "dog", "test")]
+    samples = read(raw, "path,label\na.jpg,cat\n", splits={"train": "labels.csv", "test": "deep/test.csv"})
+    assert used(samples) == [("a.jpg", "cat", "train"), ("deep/c.jpg", "dog", "test")]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -64,13 +65,13 @@ def test_tables_of_every_office_program_are_read(delimiter: str, end: str, mark:
     lines = ["path,label,weight", '"a, ""b""; c.jpg","Katze, groß",1', "b.jpg,dog,2", ""]
     text = end.join(lines[:1] + lines[2:]).replace(",", delimiter)
     quoted = f'"a, ""b""; c.jpg"{delimiter}"Katze{delimiter} groß"{delimiter}1{end}'
-    items = read(raw, mark + (text + quoted).encode())
-    assert used(items) == [("b.jpg", "dog", ALL), ('a, "b"; c.jpg', f"Katze{delimiter} groß", ALL)]
+    samples = read(raw, mark + (text + quoted).encode())
+    assert used(samples) == [("b.jpg", "dog", ALL), ('a, "b"; c.jpg', f"Katze{delimiter} groß", ALL)]
 
 
 def test_columns_may_be_called_otherwise_and_others_are_passed_over(raw: Path) -> None:
-    items = read(raw, "file,weight,breed,split\na.jpg,3,cat,whatever\n", columns={"image": "file", "label": "breed"})
-    assert used(items) == [("a.jpg", "cat", ALL)]
+    samples = read(raw, "file,weight,breed,split\na.jpg,3,cat,whatever\n", columns={"image": "file", "label": "breed"})
+    assert used(samples) == [("a.jpg", "cat", ALL)]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_columns_may_be_called_otherwise_and_others_are_passed_over(raw: Path) -
         ("a.jpg\n", "labels.csv:2: the row has not as many fields as the header; quote a field that holds the delimiter"),
         ("a.jpg,cat,dog\n", "labels.csv:2: the row has not as many fields as the header"),
         ('"a.jpg,cat\n', "labels.csv:2: unexpected end of data; quote a field that holds quotes, and double these"),
-        ("a.jpg,cat\n./a.jpg,dog\n", "labels.csv:3: a.jpg stands in labels.csv:2 already, and an image has one row; remove one of the two"),
+        ("a.jpg,cat\n./a.jpg,dog\n", "labels.csv:3: a.jpg has a row in labels.csv:2 already; remove one of the two"),
     ],
 )
 def test_a_row_that_can_t_be_used_is_told_with_file_and_line(rows: str, message: str, raw: Path) -> None:
@@ -123,7 +124,7 @@ def test_another_encoding_is_told_with_its_line(raw: Path) -> None:
 
 def test_the_same_image_in_two_tables_is_told(raw: Path) -> None:
     (raw / "test.csv").write_text("path,label\na.jpg,cat\n")
-    with pytest.raises(DataError, match="test.csv:2: a.jpg stands in labels.csv:2 already"):
+    with pytest.raises(DataError, match="test.csv:2: a.jpg has a row in labels.csv:2 already"):
         read(raw, "path,label\na.jpg,cat\n", splits={"train": "labels.csv", "test": "test.csv"})
 
 

@@ -1,1 +1,0 @@
-"""What a config must satisfy beyond being readable; no stage but configure depends on it."""

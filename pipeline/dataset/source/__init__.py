@@ -1,1 +1,0 @@
-"""Bytes from elsewhere → verified files on disk: mirrors, resume, checksums, archives."""

@@ -1,0 +1,1 @@
+"""Draws the tour's pages, one file per kind of figure."""
