@@ -18,6 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("circle", "square", "stripes")
 EACH = 20  # images per class
+HALF_WRITTEN = "Expecting value: line 1 column 1 (char 0)"  # json's words for an empty file
 STARTING = 15  # looks at a queue, a second or more each, in which its workers have started
 
 
@@ -68,7 +69,7 @@ class Project:
         status, without = "Queued", 0
         while time.monotonic() < deadline and ("Queued" in status or "Running" in status):
             time.sleep(1)
-            status = self.ok("dvc", "queue", "status").output
+            status = self.status_of_queue()
             without = without + 1 if "Queued" in status and "0 active, 0 idle" in status else 0
             if without == STARTING:  # DVC's workers die of a message that they read while it is written
                 self.start_queue()
@@ -76,6 +77,17 @@ class Project:
         logs = [self.ok("dvc", "queue", "logs", task) for task in tasks]
         assert "Failed" not in status, "\n".join(log.output for log in logs)
         return Ran(0, f"{queued}{logs[-1].output}\n{len(logs)} tasks succeeded")
+
+    def status_of_queue(self) -> str:
+        """Return DVC's table of the queue; a look that meets a message which is just being written fails, and the next one does not."""
+        looked = self.run("dvc", "queue", "status")
+        for _ in range(10):
+            if looked.code == 0 or HALF_WRITTEN not in looked.output:
+                break
+            time.sleep(1)
+            looked = self.run("dvc", "queue", "status")
+        assert looked.code == 0, looked.output
+        return looked.output
 
     def start_queue(self) -> None:
         """Start two workers; they have no pipe to this process, for whose end it would wait."""

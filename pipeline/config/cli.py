@@ -82,8 +82,8 @@ class _Run:
         try:
             with self._around_hydra():
                 hydra.main(config_path=str(WORKSPACE / "conf"), config_name="config", version_base="1.3")(task)()
-                if failed:
-                    raise failed[0]
+            if failed:  # not above, where whatever is raised counts as a refusal of the config
+                raise failed[0]
         except Exception as error:
             if type(error).__module__.startswith(("hydra.", "omegaconf.", "yaml.")):
                 from pipeline.config.compose import in_one_line

@@ -232,7 +232,7 @@ def test_a_process_that_ends_takes_the_others_with_it_and_the_same_command_goes_
         ranks[int(victim[-1])].send_signal(number)
     else:
         kill(process, number)
-    assert process.wait(60) == code
+    assert process.wait(60) == code, project.read("output.txt")
     if said:
         told = [line for line in project.read("output.txt").splitlines() if not line.startswith("epoch")][-1]
         assert told.startswith(f"train failed: {said}")
@@ -251,7 +251,7 @@ def test_a_process_that_ends_takes_the_others_with_it_and_the_same_command_goes_
 def test_a_helper_that_dies_before_they_have_met_ends_the_training_too(project: Project) -> None:
     process = start(project, command("early", "training=ddp", "seed=22"))
     ranks_of(process)[1].kill()
-    assert process.wait(60) == 137
+    assert process.wait(60) == 137, project.read("output.txt")
     assert "train failed: rank 1 of this training's 2 processes was killed by SIGKILL" in project.read("output.txt")
     project.ok("python", "-m", "pipeline.command.sync")  # rank 0 may not have begun a run yet
     assert {run.info.status for run in runs_of(project) if run.data.params["seed"] == "22"} <= {"FAILED"}
