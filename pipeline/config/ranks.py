@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+from pipeline.config.atomic import replace
 from pipeline.config.errors import ConfigError, Stopped
 from pipeline.config.schema import Training
 
@@ -73,7 +74,7 @@ def helping() -> Iterator[None]:
 def record_failure(code: int, reason: str, traceback: str = "") -> None:
     """Write why this rank ends into the file from which torchrun names the first failure, in its own format (as torch's `@record`)."""
     extra = {"py_callstack": traceback, "timestamp": str(int(time.time()))}
-    Path(os.environ[ERROR_FILE]).write_text(json.dumps({"message": {"message": reason, "errorCode": code, "extraInfo": extra}}))
+    replace(Path(os.environ[ERROR_FILE]), json.dumps({"message": {"message": reason, "errorCode": code, "extraInfo": extra}}))
 
 
 def _is_task_of_slurm(training: Training) -> bool:

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,6 +50,8 @@ def launch(work: Work, cfg: Config, places: Places) -> Any:
         except Stopped as stopped:
             stopped.then = _record(folder, 0).get("message", "").partition("; ")[2] or stopped.then  # rank 0 knows what is done
             raise
+        except Exception as error:  # torchrun trips over a rank that was killed while it reported
+            raise failure_in(_first_failure(folder)) or error from error
         if result.is_failed():
             _raise_failure(folder, cfg.training)
         return result.return_values.get(0)
@@ -170,9 +172,11 @@ def _first_failure(folder: Path) -> Path:
 
 
 def _record(folder: Path, rank: int) -> Record:
-    """Return a rank's record of its failure, from torchrun's folders; {}: it has none."""
-    texts = [text for file in folder.glob(f"*/attempt_0/{rank}/error.json") if (text := file.read_text())]  # empty where it was killed
-    return dict(json.loads(texts[0])["message"]) if texts else {}
+    """Return a rank's record of its failure, from torchrun's folders; {}: it has none, or was killed while torch wrote it."""
+    for file in folder.glob(f"*/attempt_0/{rank}/error.json"):
+        with suppress(json.JSONDecodeError):
+            return dict(json.loads(file.read_text())["message"])
+    return {}
 
 
 def _ending(code: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline.config.compose import compose
-from pipeline.config.errors import verdict
+from pipeline.config.errors import UNEXPECTED, verdict
 from pipeline.config.process import exit_code
 from tests.project import ROOT
 
@@ -135,6 +135,14 @@ def test_a_live_run_that_is_refused_as_another_is_at_work_leaves_its_config_alon
     assert (done.returncode, done.stdout) == (75, "")
     assert "another process is writing the outputs of fetch" in done.stderr
     assert (folder / "config.yaml").read_text() == "seed: 0\n"
+
+
+def test_an_unexpected_error_of_a_live_run_is_no_refusal_of_the_config_and_has_its_traceback(tmp_path: Path) -> None:
+    faulty = LIVE.replace("print((places.live / 'config.yaml').exists())", "{}['no such key']")
+    done = subprocess.run([sys.executable, "-c", faulty, str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == UNEXPECTED
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("fetch failed: unexpected KeyError: 'no such key'. This is a fault of the pipeline")
 
 
 def break_a_pipe() -> None:

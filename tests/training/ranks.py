@@ -2,11 +2,12 @@
 
 import os
 import time
+from pathlib import Path
 from signal import Signals
 
 from pipeline.config.errors import DataError
 from pipeline.config.paths import Places
-from pipeline.config.ranks import rank_of
+from pipeline.config.ranks import ERROR_FILE, rank_of
 from pipeline.config.schema import Config
 
 FAULT = "FAULT"  # environment variable: what becomes of rank 1
@@ -24,4 +25,7 @@ def fail_as_rank_1(cfg: Config, places: Places) -> None:
     fault = os.environ[FAULT]
     if fault == "error":
         raise DataError("an image is missing")
+    if fault == "report":
+        Path(os.environ[ERROR_FILE]).write_text('{"message": {"mess')
+        fault = "SIGKILL"
     os.kill(os.getpid(), Signals[fault])

@@ -412,6 +412,7 @@ def test_the_command_returns_what_rank_0_returns_and_rank_0_alone_prints(config:
         ("error", "failed: an image is missing; the same command resumes", 65),
         ("SIGKILL", "was killed by SIGKILL, as happens when memory runs out; the same command resumes", 137),
         ("SIGSEGV", "was killed by SIGSEGV; the same command resumes", 139),
+        ("report", "was killed by SIGKILL, as happens when memory runs out; the same command resumes", 137),
     ],
 )
 def test_a_rank_that_dies_ends_the_others_and_is_named_in_one_line(
