@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.compose import resolved
+from pipeline.config.compose import dump, parse, resolved
 from pipeline.config.errors import ConfigError
-from pipeline.config.tree import Tree, put
+from pipeline.config.schema import Config
+from pipeline.config.tree import Tree, choices, put
 from pipeline.config.validate import check
 from pipeline.config.wording import shown
 from tests.conftest import Compose
@@ -25,10 +26,14 @@ def params(base: Tree) -> Tree:
 
 
 @pytest.mark.parametrize(("group", "option"), option_files())
-def test_every_option_of_conf_passes(group: str, option: str, composed: Compose) -> None:
+def test_every_option_of_conf_composes_records_its_own_name_parses_and_passes(group: str, option: str, composed: Compose) -> None:
     data = "cats_vs_dogs" if option in TWO_CLASSES else "digits"
     tree = composed(f"dataset={data}", f"{group}={option}", *TO_GIVE.get((group, option), []))
-    assert check(tree) == resolved(tree)
+    params = resolved(tree)
+    assert choices(tree)[group] == option
+    assert "${" not in dump(params)
+    assert isinstance(parse(params), Config)
+    assert check(tree) == params
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 
 from pipeline.config.compose import compose, dump, known_keys, parse, read_yaml, resolved
 from pipeline.config.errors import ConfigError
-from pipeline.config.schema import Config
 from pipeline.config.tree import choices, drop, get, has, leaves, put
 from tests.conftest import Compose
-from tests.samples import GROUPS, option_files
-
-
-@pytest.mark.parametrize(("group", "option"), option_files())
-def test_every_option_composes_parses_and_records_its_own_name(group: str, option: str, composed: Compose) -> None:
-    tree = composed(f"{group}={option}")
-    assert choices(tree)[group] == option
-    assert isinstance(parse(resolved(tree)), Config)
-    assert "${" not in dump(resolved(tree))
+from tests.samples import GROUPS
 
 
 def test_every_group_has_a_choice(composed: Compose) -> None:

@@ -11,7 +11,6 @@ from pipeline.config.dry_run import skip_init, smallest_size, try_out, try_trans
 from pipeline.config.errors import ConfigError
 from pipeline.config.tree import Tree, put
 from tests.conftest import Compose
-from tests.samples import TWO_CLASSES, option_files
 
 TURN = {"_target_": "albumentations.Rotate"}
 
@@ -31,12 +30,6 @@ def refused_after(params: Tree, accepted: Tree) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         try_out(params, accepted)
     return caught.value
-
-
-@pytest.mark.parametrize(("group", "option"), option_files())
-def test_every_option_of_conf_can_be_built(group: str, option: str, composed: Compose) -> None:
-    data = "cats_vs_dogs" if option in TWO_CLASSES else "digits"
-    try_out(resolved(composed(f"dataset={data}", f"{group}={option}")), {})
 
 
 def test_an_image_size_that_shrinks_to_nothing_is_refused_with_the_layer_and_the_smallest_that_works(params: Tree) -> None:
