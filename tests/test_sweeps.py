@@ -16,8 +16,8 @@ import json, pipeline.tracking.store
 from mlflow import MlflowClient
 client = MlflowClient("sqlite:///mlflow.db")
 [experiment] = [found for found in client.search_experiments() if found.name != "Default"]
-rows = [(run.info.run_name, run.info.status, run.data.params, run.data.metrics) for run in client.search_runs([experiment.experiment_id])]
-print(json.dumps(rows))
+runs = client.search_runs([experiment.experiment_id])
+print(json.dumps([(run.info.run_name, run.info.status, run.data.params, run.data.metrics, run.data.tags, run.info.run_id) for run in runs]))
 """
 
 MODELS, RATES = ("cnn", "lenet"), ("0.003", "0.001")
@@ -34,14 +34,33 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def rows(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float]]]:
-    """Return (name, status, parameters, metrics) of every run of the one experiment."""
+def runs(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float], dict[str, str], str]]:
+    """Return (name, status, parameters, metrics, tags, id) of every run of the one experiment."""
     project.ok("python", "-m", "pipeline.command.sync")
     return json.loads(project.ok("python", "-W", "ignore", "-c", ROWS).output.splitlines()[-1])
 
 
+def rows(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float]]]:
+    """Return (name, status, parameters, metrics) of every training's run."""
+    return [(name, status, params, metrics) for name, status, params, metrics, *_ in runs(project) if params]
+
+
 def points(project: Project) -> Counter[tuple[str, str]]:
     return Counter((params["model.name"], params["optimizer.lr"]) for _, _, params, _ in rows(project))
+
+
+def children_by_parent(project: Project) -> dict[str, set[str]]:
+    """Return name of a sweep's run -> the ids of the runs below it; each sweep's run has ended, with the best accuracy below it."""
+    found = runs(project)
+    below: dict[str, set[str]] = {}
+    for name, status, params, metrics, tags, parent in found:
+        if not params:
+            trials = {run: theirs for *_, theirs, tagged, run in found if tagged.get("mlflow.parentRunId") == parent}
+            assert status == "FINISHED"
+            assert metrics["best/validation/accuracy"] == max(theirs["best/validation/accuracy"] for theirs in trials.values())
+            assert trials[tags["best_run"]]["best/validation/accuracy"] == metrics["best/validation/accuracy"]
+            below[name] = set(trials)
+    return below
 
 
 def queue(project: Project) -> list[str]:
@@ -60,6 +79,9 @@ def test_a_queue_of_four_gives_four_runs_and_the_same_again_four_more_under_thei
     assert {status for _, status, *_ in found} == {"FINISHED"}
     assert all({"train/loss", "validation/accuracy", "test/accuracy"} <= metrics.keys() for *_, metrics in found)
     assert set(points(project).values()) == {2}
+    ((queue_of_commit, below),) = children_by_parent(project).items()
+    assert re.fullmatch("queue-[0-9a-f]{7}", queue_of_commit)
+    assert len(below) == 8
     for point in POINTS:  # what came from DVC's run cache says what the training said
         twins = [metrics for _, _, params, metrics in found if (params["model.name"], params["optimizer.lr"]) == point]
         assert len({(twin["validation/loss"], twin["test/loss"]) for twin in twins}) == 1
@@ -70,6 +92,9 @@ def test_a_multirun_of_four_gives_four_runs_and_the_same_again_four_more(project
     for times in (1, 2):
         assert project.live("train", *grid).code == 0
         assert points(project) == Counter(dict.fromkeys(POINTS, times))
+    assert [len(below) for below in children_by_parent(project).values()] == [4, 4]
+    varied = {(tags["varied.model"], tags["varied.optimizer.lr"]) for *_, params, _, tags, _ in runs(project) if params}
+    assert varied == POINTS
     assert {status for _, status, *_ in rows(project)} == {"FINISHED"}
 
 

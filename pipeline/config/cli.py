@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import filterfalse
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.errors import BusyError, ConfigError
-from pipeline.config.paths import WORKSPACE, Places
+from pipeline.config.paths import WORKSPACE, Job, Places
 from pipeline.config.process import open_streams, run_command
 from pipeline.config.ranks import helping, may_help, rank_of
 from pipeline.config.schema import Config
@@ -59,12 +59,14 @@ def launch(stage: str, main: Main) -> None:
 class _Run:
     """One command of a stage: a run, or a sweep of jobs in this process.
 
-    folder: below the project's root, of a live run for which none is named."""
+    folder: below the project's root, of a live run for which none is named. given: the words of the command line."""
 
     stage: str
     main: Main
     in_dvc: bool
     folder: str = field(default_factory=lambda: f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}")
+    sweep_id: str = field(default_factory=lambda: os.urandom(8).hex())
+    given: Sequence[str] = field(default_factory=lambda: tuple(sys.argv[1:]))  # a launcher's process has other words
 
     def start(self) -> None:
         import hydra
@@ -161,9 +163,16 @@ class _Run:
                 if live:
                     (live / "config.yaml").write_text(dump(params))
                 gc.enable()
-                return self.main(parse(params), Places(live, typed))
+                return self.main(parse(params), Places(live, typed, self._job(typed) if _is_job() else None))
         except Timeout:
             raise BusyError(f"another process is writing the outputs of {self.stage}; wait for it or stop it, then repeat") from None
+
+    def _job(self, typed: list[str]) -> Job:
+        from hydra.core.hydra_config import HydraConfig
+
+        hydra = HydraConfig.get()
+        varied = tuple(word for word in typed if word not in self.given)
+        return Job(Path(hydra.sweep.dir).name, self.sweep_id, int(hydra.job.num), varied)
 
     def _checked(self, tree: dict[str, Any], live: Path | None, typed: list[str]) -> AbstractContextManager[Any]:
         """Return a context that gives the resolved config; configure has checked that of a stage in DVC."""

@@ -27,11 +27,22 @@ PAGES = {  # outs that are one file
 
 
 @dataclass(frozen=True)
+class Job:
+    """One job of Hydra's multirun. sweep: its name; sweep_id: that of no other. varied: its overrides that not all jobs have."""
+
+    sweep: str
+    sweep_id: str
+    number: int
+    varied: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Places:
-    """live: the folder of a live run, or None inside DVC. typed: the overrides by which a person asked for it."""
+    """live: the folder of a live run, or None inside DVC. typed: the overrides by which a person asked for it. job: of a sweep."""
 
     live: Path | None
     typed: Sequence[str] = ()
+    job: Job | None = None
 
     @property
     def home(self) -> Path:

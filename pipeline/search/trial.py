@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.config.errors import Settled, Stopped, is_unexpected, verdict
 from pipeline.config.secrets import redact
 from pipeline.search.task import Task
-from pipeline.tracking.events import SWEEP_ID
+from pipeline.tracking.events import trial_tags
 
 CLAIM, REPORT, DONE, GIVEN_UP, FAILED = "claim", "report", "done", "given up", "failed"
 LONGEST_REASON = 2_000  # characters of the end of a traceback, in the ledger
@@ -42,10 +42,8 @@ class TrialProcess:
     def run(self) -> dict[str, str]:
         """Return the name and the tags of the trial's MLflow run."""
         task = self.task
-        words = (*task.varied, *task.repeated)
-        tags = {"sweep": task.sweep, SWEEP_ID: task.sweep_id, "trial": str(task.number), "varied": " ".join(task.varied)}
-        by_key = {f"varied.{key.lstrip('+')}": value for key, _, value in (word.partition("=") for word in words)}
-        return {"name": task.name, "point": f"{task.sweep}-{task.point}", **tags, **by_key}
+        tags = trial_tags(task.sweep, task.sweep_id, task.number, task.varied, task.repeated)
+        return {"name": task.name, "point": f"{task.sweep}-{task.point}", **tags}
 
     def claim(self, key: str) -> None:
         """Say which training this is. Raises Settled where an equal one has ended; waits while an equal one is at work."""

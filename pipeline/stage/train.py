@@ -36,6 +36,7 @@ def train(cfg: Config, places: Places, trial: "Trial | None" = None) -> float | 
     from pipeline.bundle import TRAINED_WITH, debugging, make_network, summary_of, write_bundle
     from pipeline.dataset.manifest import Manifest, doubt, require_current
     from pipeline.dataset.progress import duration
+    from pipeline.tracking.events import LAUNCHER, trial_tags
     from pipeline.tracking.run import tracked_training
     from pipeline.training.checkpoints import checkpoints_of, checkpoints_of_rank_0, identity_of, key_of
     from pipeline.training.device import set_up_processor
@@ -62,12 +63,15 @@ def train(cfg: Config, places: Places, trial: "Trial | None" = None) -> float | 
     identity = identity_of(cfg, TRAINED_WITH, manifest.data_digest)
     if trial:
         trial.claim(key_of(identity))
+    tags = trial.run if trial else {}
+    if job := places.job:
+        tags = trial_tags(job.sweep, job.sweep_id, job.number, job.varied) | {LAUNCHER: "hydra"}
     if rank_of(cfg.training):
         fit(cfg, network, manifest, prepared, checkpoints_of_rank_0(identity, places.home), NullLogger())
         return None
     with (
         checkpoints_of(identity, places.home, cfg.machine.keep, ranks_of(cfg.training) > 1) as checkpoints,
-        tracked_training(cfg, manifest, places.home, training=checkpoints.name, **(trial.run if trial else {})) as run,
+        tracked_training(cfg, manifest, places.home, training=checkpoints.name, **tags) as run,
     ):
         run.log_layers(cfg.model["name"], summary, cfg.training.batch_size)
         fitted = fit(cfg, network, manifest, prepared, checkpoints, run, trial)

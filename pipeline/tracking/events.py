@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path, PurePath
@@ -31,12 +32,21 @@ PICTURES = "pictures"  # section of the MLflow UI for pictures of the trained ne
 FILTERS = "filters/first_layer"  # one key for all networks: the MLflow UI shows equal keys side by side
 SYSTEM = "system/"  # prefix by which the MLflow UI groups system metrics
 SWEEP_ID = "sweep_id"  # tag of a trial's run: its sweep, whose name may be that of an earlier one, too
+LAUNCHER = "launcher"  # tag of a trial's run whose sweep has no log of its own: what has started its trials
 STORE = "MLFLOW_TRACKING_URI"  # environment variable with the store's URI; only there may it hold a password
 
 
 def key_of_sweep(sweep_id: str) -> str:
     """Return the tag `training` of a sweep's own run, which is the same at each start."""
     return f"sweep-{sweep_id}"
+
+
+def trial_tags(sweep: str, sweep_id: str, number: int, varied: Sequence[str], repeated: Sequence[str] = ()) -> dict[str, str]:
+    """Return the tags of a trial's run, by which MLflow finds and groups the runs of a sweep.
+
+    varied: the overrides that not all trials have; repeated: those by which the trainings of one point differ."""
+    tags = {"sweep": sweep, SWEEP_ID: sweep_id, "trial": str(number), "varied": " ".join(varied)}
+    return tags | {f"varied.{key.lstrip('+')}": value for key, _, value in (word.partition("=") for word in (*varied, *repeated))}
 
 
 class EventLog:

@@ -21,8 +21,9 @@ from pipeline.analysis.filters import colour_limit, first_layer, step_label
 from pipeline.analysis.layer_table import layer_table
 from pipeline.config.errors import NetworkError
 from pipeline.model.layer_rows import Summary
-from pipeline.tracking.events import FILTERS, SYSTEM, Event, short_hash
+from pipeline.tracking.events import FILTERS, LAUNCHER, SYSTEM, Event, short_hash
 from pipeline.tracking.faults import ADDRESS, Refused, is_refusal, note, sentence
+from pipeline.tracking.parents import bring_up_to_date
 from pipeline.tracking.store import Store
 
 MOST = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits of entities per log_batch
@@ -202,8 +203,11 @@ class MlflowWriter:
             yield partial(self._terminate, event)
 
     def _terminate(self, event: Event) -> None:
-        start = self.client.get_run(self.state.run).info.start_time  # the clock may have gone back since
-        self.client.set_terminated(self.state.run, event["status"], max(event["time"], start))
+        run = self.client.get_run(self.state.run)
+        end = max(event["time"], run.info.start_time)  # the clock may have gone back since
+        self.client.set_terminated(self.state.run, event["status"], end)
+        if LAUNCHER in run.data.tags:
+            bring_up_to_date(self.store, run, end)
 
 
 LONGEST_KEY, LONGEST_PARAM, LONGEST_TAG, LONGEST_SOURCE = 250, 6000, 8000, 65535  # characters: mlflow/utils/validation.py

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from importlib.metadata import distributions
@@ -11,18 +10,17 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
-from pipeline.tracking.events import ERROR, FILTERS, STORE, SWEEP_ID, Event, key_of_sweep
+from pipeline.tracking.events import ERROR, FILTERS, STORE, SWEEP_ID, Event
 from pipeline.tracking.faults import note
 from pipeline.tracking.mlflow_writer import LONGEST_KEY, LONGEST_PARAM, LONGEST_SOURCE, LONGEST_TAG, Call, MlflowWriter, cut, key_of
+from pipeline.tracking.parents import OPENING, join, without_retries
 from pipeline.tracking.relocation import embedded
 from pipeline.tracking.store import LOG, Store
 
 CREATED, RESUMED, JOINED = "made", "resumed", "joined"
-OPENING = "opening"  # lock: two processes that look for a sweep's run at once must not both create it
 RESTORED = "restored"  # tag of a run that was recreated from a bundle
 
 
@@ -43,7 +41,7 @@ def open_calls(writer: MlflowWriter, event: Event) -> Iterator[Call]:
     if writer.state.opened == RESUMED:
         yield from _resume_calls(writer, event)
     if writer.state.opened != JOINED and SWEEP_ID in event["tags"]:
-        yield partial(_join_sweep, writer, event)
+        yield partial(join, writer.store, writer.state.run, event)
 
 
 def _open(writer: MlflowWriter, event: Event) -> None:
@@ -65,32 +63,12 @@ def _find_or_create(writer: MlflowWriter, event: Event) -> None:
             note("MLflow had no run of this network; it is created from the bundle, without the times of its training")
 
 
-def _join_sweep(writer: MlflowWriter, event: Event) -> None:
-    """Make a trial's run a child of its sweep's, which is created where it has not arrived yet."""
-    store, tags = writer.store, event["tags"]
-    key = {"training": key_of_sweep(tags[SWEEP_ID])}
-    with FileLock(store.lock(OPENING)), _without_retries():
-        parent = store.run_tagged(key) or writer.client.create_run(store.experiment, event["time"], key, tags["sweep"])
-    writer.client.set_tag(writer.state.run, MLFLOW_PARENT_RUN_ID, parent.info.run_id)
-
-
 def _created(writer: MlflowWriter, event: Event) -> Run:
     tags = {key_of(key): cut(value, LONGEST_TAG) for key, value in event["tags"].items()}
-    with _without_retries():
+    with without_retries():
         return writer.client.create_run(
             writer.store.experiment, event["time"], {**tags, LOG: writer.folder.name}, cut(event["name"], LONGEST_KEY)
         )
-
-
-@contextmanager
-def _without_retries() -> Iterator[None]:
-    """Keep MLflow's client from retrying a call whose response was lost, which would create a second run."""
-    retries = os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    try:
-        yield
-    finally:
-        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = retries
 
 
 def _describe_calls(writer: MlflowWriter, event: Event) -> Iterator[Call]:

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.bundle import debugging
-from pipeline.config.paths import WORKSPACE
+from pipeline.config.paths import WORKSPACE, Places
 from pipeline.config.splits import SPLITS
 from pipeline.config.tree import Tree, leaves, with_order
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.events import STORE, Event
+from pipeline.tracking.events import LAUNCHER, STORE, SWEEP_ID, Event
 from pipeline.training.device import kind_of_device
 
 CODE = ("pipeline", "dvc.yaml", "requirements.lock")  # compared for the tag dirty: in an experiment params.yaml always differs
@@ -23,7 +23,7 @@ CODE = ("pipeline", "dvc.yaml", "requirements.lock")  # compared for the tag dir
 
 def begin_fields(config: Tree, manifest: Manifest, tags: dict[str, str], name: str | None = None) -> Event:
     """Return the fields of the BEGIN event. A store URI from the environment may hold a password and is not among them."""
-    experiment = {"dvc_experiment": os.environ["DVC_EXP_NAME"]} if "DVC_EXP_NAME" in os.environ else {}
+    experiment = {"dvc_experiment": os.environ["DVC_EXP_NAME"], **queue_tags()} if "DVC_EXP_NAME" in os.environ else {}
     debug = {"debug": overlay} if (overlay := debugging(config)) else {}
     return {
         "name": name or run_name(config),
@@ -39,6 +39,14 @@ def begin_fields(config: Tree, manifest: Manifest, tags: dict[str, str], name: s
             "shape": list(manifest.image_shape),  # height, width, channels
         },
     }
+
+
+def queue_tags() -> dict[str, str]:
+    """Return the tags of a queued experiment's run: those queued from one commit are a sweep. {}: DVC runs it in the workspace."""
+    if Places(None).home == WORKSPACE:
+        return {}
+    commit = os.environ["DVC_EXP_BASELINE_REV"]
+    return {"sweep": f"queue-{commit[:7]}", SWEEP_ID: f"queue-{commit}", LAUNCHER: "dvc queue"}
 
 
 def run_name(config: Tree) -> str:
