@@ -120,6 +120,7 @@ def test_a_value_typed_while_a_training_goes_on_is_not_taken_for_the_one_that_it
     assert "train" in ran.stages
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_terminal_fails_the_repro(project: Project) -> None:
     started = start(project, "dvc", "repro", "train")
     training_under_way(project, started)

@@ -180,6 +180,7 @@ def test_a_value_that_is_refused_leaves_the_file_as_it_was(root: Path) -> None:
     assert ((root / LOCAL).read_text(), (root / "params.yaml").read_text()) == (before, params)
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_nothing(project: Project) -> None:
     project.write(LOCAL, "# @package _global_\nmachine:\n  workers: 7\n")
     project.ok("python", "-m", "pipeline.stage.configure")
