@@ -16,7 +16,8 @@ import json, pipeline.tracking.store
 from mlflow import MlflowClient
 client = MlflowClient("sqlite:///mlflow.db")
 [experiment] = [found for found in client.search_experiments() if found.name != "Default"]
-rows = [(run.info.run_name, run.info.status, run.data.params, run.data.metrics) for run in client.search_runs([experiment.experiment_id])]
+runs = [(run.info, run.data) for run in client.search_runs([experiment.experiment_id])]
+rows = [(data.tags.get("dvc_experiment", info.run_name), info.status, data.params, data.metrics) for info, data in runs]
 print(json.dumps(rows))
 """
 
@@ -35,7 +36,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def rows(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float]]]:
-    """Return (name, status, parameters, metrics) of every run of the one experiment."""
+    """Return (DVC's name or its own, status, parameters, metrics) of every run of the one experiment."""
     project.ok("python", "-m", "pipeline.command.sync")
     return json.loads(project.ok("python", "-W", "ignore", "-c", ROWS).output.splitlines()[-1])
 

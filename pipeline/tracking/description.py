@@ -31,7 +31,7 @@ def description(run: Run, state: str) -> str:
     """Return the description of a training's run; nothing for a run without a network. state: MLflow's, as it will be."""
     if "model.name" not in run.data.params:
         return ""
-    parts = [_subject(run), "\n".join(["### Result", *(f"- {line}" for line in _results(run, state))])]
+    parts = [_subject(run), "\n".join(f"- {line}" for line in _results(run, state))]  # MLflow folds what follows these
     if unusual := list(_unusual(run)):
         parts.append("\n".join(["### Unusual", *(f"- {line}" for line in unusual)]))
     if CHANGED in run.data.tags:

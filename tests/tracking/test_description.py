@@ -47,7 +47,6 @@ def run(metrics: dict[str, float] = KEPT, tags: Mapping[str, str] = NONE, params
 def test_it_says_what_was_trained_on_what_with_which_result_and_how_to_repeat_it() -> None:
     assert description(run(KEPT | {"test/accuracy": 0.97}), "FINISHED") == (
         "**lenet** trained on **digits** (images: 1,200 train, 200 validation, 400 test; 32 x 28 pixels, gray), seed 3.\n\n"
-        "### Result\n"
         "- **test accuracy 0.9700** (95% interval 0.9482 to 0.9844, 400 images)\n"
         "- validation accuracy 0.9800 (95% interval 0.9496 to 0.9945, 200 images)\n"
         "- weights of epoch 7, the best by validation/loss\n\n"
