@@ -1,18 +1,22 @@
 """What the page of a run in MLflow says in words, and that nobody's own words are lost."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunData, RunInfo, RunInputs, RunTag
 
 from pipeline.config.schema import Config
+from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.description import description
 from pipeline.tracking.events import NOTE
+from pipeline.tracking.provenance import begin_fields
 from pipeline.tracking.resume import resumed_run
 from pipeline.tracking.run import tracked_training
 from pipeline.tracking.store import Store
 from pipeline.tracking.sync import sync_waiting
+from tests.conftest import MakeConfig
 from tests.tracking.conftest import MakeBundle
 
 PROFILE = '{"images": {"train": 1200, "validation": 200, "test": 400}, "shape": [28, 32, 1]}'
@@ -124,3 +128,27 @@ def test_a_run_is_described_when_it_is_trained_and_again_when_it_is_evaluated(ho
     [found] = store.runs()
     assert found.data.tags[NOTE] == "my favourite"
     assert cfg.model["name"] in found.info.run_name
+
+
+def test_an_experiment_has_the_name_that_a_person_gave_and_that_of_its_changes_instead_of_one_that_dvc_has_drawn(
+    cfg: Config, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = asdict(cfg)
+    own = begin_fields(config, manifest, {})["name"]
+    monkeypatch.setenv("DVC_EXP_NAME", "whole-quey")
+    drawn = begin_fields(config, manifest, {})
+    assert (drawn["name"], drawn["tags"]["dvc_experiment"]) == (own, "whole-quey")
+    monkeypatch.setenv("DVC_EXP_NAME", "night-1")
+    assert begin_fields(config, manifest, {})["name"] == "night-1"
+
+
+def test_the_command_that_repeats_a_training_is_that_of_the_stage_or_of_dvc(
+    manifest: Manifest, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lenet, plain = asdict(config("model=lenet", "optimizer.lr=0.001")), asdict(config())
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    assert begin_fields(lenet, manifest, {})["tags"]["command"] == "python -m pipeline.stage.train model=lenet optimizer.lr=0.001"
+    monkeypatch.setenv("DVC_STAGE", "train")
+    tags = begin_fields(lenet, manifest, {})["tags"]
+    assert (tags["command"], tags["changed"]) == ("dvc exp run -S model=lenet -S optimizer.lr=0.001", "model=lenet optimizer.lr=0.001")
+    assert begin_fields(plain, manifest, {})["tags"]["command"] == "dvc repro"
