@@ -76,13 +76,13 @@ def test_the_table_shows_state_data_and_scores(pages: Pages) -> None:
     pages.open("#" + pages.runs.partition("#")[2])
     expect(pages.page.get_by_text("2 matching runs")).to_be_visible()
     for column in ("best/validation/accuracy", "test/accuracy", "dataset.name", "model.name", "optimizer.lr", "seed"):
-        expect(pages.page.get_by_role("columnheader", name=column, exact=True)).to_be_visible()
+        expect(pages.page.get_by_role("columnheader", name=column, exact=True).first).to_be_visible()
 
 
 def test_a_run_s_page_says_what_was_trained_and_how_to_repeat_it(pages: Pages) -> None:
     pages.open("#" + pages.runs.partition("#")[2])
     pages.page.get_by_role("link", name="lenet-s0").click()
-    expect(pages.page.get_by_text("python -m pipeline.stage.train model=lenet")).to_be_visible()
+    expect(pages.page.get_by_text("python -m pipeline.stage.train model=lenet").first).to_be_visible()
 
 
 def test_two_runs_are_compared_on_the_compare_page(pages: Pages) -> None:
