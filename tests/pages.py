@@ -31,10 +31,13 @@ localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 
 
 class Pages:
-    """The pages, opened at what `make ui` printed; everything that the browser complained of is in `errors`."""
+    """The pages, opened at what `make ui` printed; everything that the browser complained of is in `errors`.
 
-    def __init__(self, page: Page, address: str) -> None:
+    address: of curves and pictures."""
+
+    def __init__(self, page: Page, runs: str, address: str) -> None:
         self.page = page
+        self.runs = runs
         self.address = address
         self.server = address.partition("/#")[0]
         self.errors: list[str] = []
@@ -94,11 +97,11 @@ def opened(project: Project, height: int = 1000) -> Iterator[Pages]:
     )
     try:
         assert server.stdout
-        address = server.stdout.readline().strip()
+        runs, address = (server.stdout.readline().split()[-1] for _ in range(2))
         wait_for(port)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-            yield Pages(browser.new_page(viewport={"width": 1400, "height": height}), address)
+            yield Pages(browser.new_page(viewport={"width": 1400, "height": height}), runs, address)
             browser.close()
     finally:
         server.terminate()

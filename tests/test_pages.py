@@ -1,7 +1,6 @@
 """What a person sees of two runs in MLflow's pages: the list, curves, filters at the first and the last step, both side by side."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,8 +46,8 @@ def photograph(pages: Pages, request: pytest.FixtureRequest, tmp_path: Path) -> 
 
 def test_the_address_that_make_ui_prints_shows_both_runs_with_their_curves(pages: Pages) -> None:
     pages.open()
-    expect(pages.page.get_by_role("link", name=re.compile("cnn-folder"))).to_be_visible()
-    expect(pages.page.get_by_role("link", name=re.compile("lenet-folder"))).to_be_visible()
+    expect(pages.page.get_by_role("link", name="cnn-s0")).to_be_visible()
+    expect(pages.page.get_by_role("link", name="lenet-s0")).to_be_visible()
     for metric in ("loss", "accuracy"):
         expect(pages.chart(f"train/{metric} vs validation/{metric}").card.locator("svg.main-svg").first).to_be_visible()
 
@@ -74,9 +73,16 @@ def test_the_page_in_which_each_network_runs_is_an_artifact_of_its_run(project: 
 
 
 def test_the_table_shows_state_data_and_scores(pages: Pages) -> None:
-    pages.open("#" + pages.address.partition("#")[2].replace("CHART", "TABLE"))
-    expect(pages.page.get_by_text(re.compile(r"folder \(\w+")).first).to_be_visible()
+    pages.open("#" + pages.runs.partition("#")[2])
     expect(pages.page.get_by_text("2 matching runs")).to_be_visible()
+    for column in ("best/validation/accuracy", "test/accuracy", "dataset.name", "model.name", "optimizer.lr", "seed"):
+        expect(pages.page.get_by_role("columnheader", name=column, exact=True).first).to_be_visible()
+
+
+def test_a_run_s_page_says_what_was_trained_and_how_to_repeat_it(pages: Pages) -> None:
+    pages.open("#" + pages.runs.partition("#")[2])
+    pages.page.get_by_role("link", name="lenet-s0").click()
+    expect(pages.page.get_by_text("python -m pipeline.stage.train model=lenet").first).to_be_visible()
 
 
 def test_two_runs_are_compared_on_the_compare_page(pages: Pages) -> None:

@@ -16,8 +16,8 @@ import json, pipeline.tracking.store
 from mlflow import MlflowClient
 client = MlflowClient("sqlite:///mlflow.db")
 [experiment] = [found for found in client.search_experiments() if found.name != "Default"]
-runs = client.search_runs([experiment.experiment_id])
-print(json.dumps([(run.info.run_name, run.info.status, run.data.params, run.data.metrics, run.data.tags, run.info.run_id) for run in runs]))
+runs = [(run.info, run.data) for run in client.search_runs([experiment.experiment_id])]
+print(json.dumps([(d.tags.get("dvc_experiment", i.run_name), i.status, d.params, d.metrics, d.tags, i.run_id) for i, d in runs]))
 """
 
 MODELS, RATES = ("cnn", "lenet"), ("0.003", "0.001")
@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def runs(project: Project) -> list[tuple[str, str, dict[str, str], dict[str, float], dict[str, str], str]]:
-    """Return (name, status, parameters, metrics, tags, id) of every run of the one experiment."""
+    """Return (DVC's name or its own, status, parameters, metrics, tags, id) of every run of the one experiment."""
     project.ok("python", "-m", "pipeline.command.sync")
     return json.loads(project.ok("python", "-W", "ignore", "-c", ROWS).output.splitlines()[-1])
 

@@ -41,8 +41,9 @@ def test_the_address_of_the_view_is_told_also_where_the_pages_are_open_already(
     monkeypatch.setenv("PORT", str(taken))
     with pytest.raises(BusyError):
         ui.main()
-    [address] = capsys.readouterr().out.splitlines()
-    assert address.startswith(f"http://127.0.0.1:{taken}/#/experiments/1/runs?")
+    runs, charts = capsys.readouterr().out.splitlines()
+    assert runs.startswith(f"the runs, best first: http://127.0.0.1:{taken}/#/experiments/1/runs?compareRunsMode=TABLE&")
+    assert charts.startswith(f"curves and pictures:  http://127.0.0.1:{taken}/#/experiments/1/runs?compareRunsMode=CHART&")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,12 @@ from ruamel.yaml import YAML
 from pipeline.config.paths import WORKSPACE
 from pipeline.config.process import no_arguments, run_command
 
-# No result depends on these: what surrounds a live run checks and warns outside DVC, layer_table.py prints, profiler.py watches.
+# No result depends on these: what surrounds a live run checks and warns outside DVC, differences.py and description.py say what a run is,
+# layer_table.py prints, profiler.py watches.
 LIVE = {f"pipeline/config/{name}.py" for name in ("live", "sweep", "job")}
-WITHOUT_EFFECT = LIVE | {"pipeline/analysis/layer_table.py", "pipeline/training/profiler.py"}
+WITHOUT_EFFECT = LIVE | {
+    f"pipeline/{name}.py" for name in ("config/differences", "tracking/description", "analysis/layer_table", "training/profiler")
+}
 
 # Used without an import: `_target_` in conf/model and conf/loss names classes in these; pages are filled into templates.
 UNIMPORTED = {

@@ -1,4 +1,4 @@
-"""Start the MLflow UI on this machine, with a saved view of the charts: make ui [PORT=5000]"""
+"""Start the MLflow UI on this machine, with saved views of the list of runs and of their charts: make ui [PORT=5000]"""
 
 import base64
 import json
@@ -22,17 +22,32 @@ if TYPE_CHECKING:  # importing MLflow takes seconds
 LAST_PORT = 65535
 HOST = "127.0.0.1"  # local only, as the UI has no login
 
-# The view: filters (without the parameter list, which would cover them), curves, pictures.
-KEY = "image-line"  # of the view, in its URL
+# The list: what decides between runs, of the epoch whose weights were kept. Test figures are shown, but nothing is sorted by them.
+LIST = "image-line-list"  # of the view, in its URL
+SCORE = "metrics.`best/validation/accuracy`"
+DECIDING = (
+    "attributes.`Created`",
+    "attributes.`Duration`",
+    SCORE,
+    "metrics.`best/validation/loss`",
+    "metrics.`test/accuracy`",
+    "params.`dataset.name`",  # MLflow's own column of data sets, with their digests, takes the room of three
+    "params.`model.name`",
+    "params.`optimizer.lr`",
+    "params.`seed`",
+)
+
+# The charts: filters (without the parameter list, which would cover them), curves, pictures.
+CHARTS = "image-line"
 MOST = 10  # runs per chart
 HEIGHT = 420  # pixels of a tile; MLflow's own are too small for a mosaic of 64 filters
 CURVES = {"loss": ["train/loss", "validation/loss"], "accuracy": ["train/accuracy", "validation/accuracy"]}
 COLUMNS = {"curves": 2, FILTERS.partition("/")[0]: 1, PICTURES: 1}  # full width, so that the pictures of several runs stand side by side
-FOLDED = ("best/validation", "gradient", "update", "weight", "dead")  # collapsed: single values, and charts per layer for debugging
+FOLDED = ("best", "best/validation", "gradient", "update", "weight", "dead")  # collapsed: single values, and charts per layer for debugging
 
 
 def main() -> None:
-    """Serve the project's runs on 127.0.0.1 and print the URL of their charts; the port is $PORT, or 5000."""
+    """Serve the project's runs on 127.0.0.1 and print the URLs of their list and of their charts; the port is $PORT, or 5000."""
     no_arguments(main)
     port = port_of(os.environ.get("PORT", "5000"))
     from pipeline.config.compose import compose, parse, resolved
@@ -44,13 +59,15 @@ def main() -> None:
     for note in sync_waiting(WORKSPACE):
         print(note, file=sys.stderr)
     with store_may_be_away(store.uri):
-        view = save_view(store)
-    if store.uri.startswith("http"):
-        print(f"{without_credentials(store.uri).rstrip('/')}/{view}")
+        views = save_views(store)
+    is_remote = store.uri.startswith("http")
+    server = without_credentials(store.uri).rstrip("/") if is_remote else f"http://{HOST}:{port}"
+    for what, view in views.items():
+        print(f"{what} {server}/{view}", flush=True)
+    if is_remote:
         if where := login_of(store.uri):
             print(f"log in with the user and password of {where}")
         return
-    print(f"http://{HOST}:{port}/{view}", flush=True)
     refuse_taken_port(port)
     # Without the job runner and with one worker it is 2 processes and 0.5 GB, not 13 and 2.6 GB.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
@@ -80,14 +97,22 @@ def refuse_taken_port(port: int) -> None:
             raise BusyError(f"port {port} is taken, perhaps by pages that are open already; choose another: make ui PORT={port + 1}")
 
 
-def save_view(store: "Store") -> str:
-    """Save the view as a tag of the experiment, which lists it under Views; return the URL fragment that opens it."""
+def save_views(store: "Store") -> dict[str, str]:
+    """Save the views as tags of the experiment, which lists them under Views; return what each shows → the URL fragment that opens it."""
+    images = _image_keys(store)
+    return {
+        "the runs, best first:": _saved(store, LIST, "Runs", "TABLE", list_view()),
+        "curves and pictures: ": _saved(store, CHARTS, "Training", "CHART", view(images)),
+    }
+
+
+def _saved(store: "Store", key: str, name: str, mode: str, state: dict[str, Any]) -> str:
     now = int(time.time() * 1000)
-    text = json.dumps(view(_image_keys(store)), separators=(",", ":"))
-    state = "deflate;" + base64.b64encode(zlib.compress(text.encode())).decode()
-    value = json.dumps({"name": "Training", "createdAt": now, "updatedAt": now, "state": state})
-    store.client.set_experiment_tag(store.experiment, f"mlflow.sharedViewState.{KEY}", value)
-    return f"#/experiments/{store.experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning&viewStateShareKey={KEY}"
+    text = json.dumps(state, separators=(",", ":"))
+    packed = "deflate;" + base64.b64encode(zlib.compress(text.encode())).decode()
+    value = json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": packed})
+    store.client.set_experiment_tag(store.experiment, f"mlflow.sharedViewState.{key}", value)
+    return f"#/experiments/{store.experiment}/runs?compareRunsMode={mode}&workflowType=machine_learning&viewStateShareKey={key}"
 
 
 def _image_keys(store: "Store") -> list[str]:
@@ -95,6 +120,11 @@ def _image_keys(store: "Store") -> list[str]:
     runs = store.client.search_runs([store.experiment], "tags.mlflow.loggedImages = 'True'", max_results=MOST)
     paths = [file.path for run in runs for file in store.client.list_artifacts(run.info.run_id, "images")]
     return sorted({path.removeprefix("images/").partition("+")[0].replace("~", "/") for path in paths})
+
+
+def list_view() -> dict[str, Any]:
+    """Return the state of the runs page as a list: the columns that decide, the best run first."""
+    return view([]) | {"orderByKey": SCORE, "selectedColumns": list(DECIDING)}
 
 
 def view(images: list[str]) -> dict[str, Any]:

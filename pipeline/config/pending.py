@@ -2,7 +2,7 @@
 
 An experiment that was refused or killed leaves its values in params.yaml too: nobody wants these any more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,15 +117,21 @@ def unlifted(root: Path) -> list[str]:
 def changes_from(conf: Path, params: Tree, earlier: Mapping[str, Any] = NONE) -> tuple[Changes, Tree]:
     """Return the fewest choices and values that lead from conf/ to params, and conf/ under these choices.
 
-    Groups whose options choose in other groups come first: what follows from them is not recorded.
     earlier: as for `apply_directives`."""
+    return changes_beyond(lambda chosen: compose(conf, [f"{group}={option}" for group, option in chosen.items()], earlier), params)
+
+
+def changes_beyond(composed: Callable[[dict[str, str]], Tree], params: Tree) -> tuple[Changes, Tree]:
+    """Return the fewest choices and values that lead to params from what `composed` returns under no choices, and under these.
+
+    Groups whose options choose in other groups come first: what follows from them is not recorded."""
     chosen: dict[str, str] = {}
-    values = compose(conf, earlier=earlier)
+    values = composed(chosen)
     wanted = choices(params)
     for group in [*LEADING, *(group for group in wanted if group not in LEADING)]:
         if group in wanted and choices(values).get(group) != wanted[group]:
             chosen[group] = wanted[group]
-            values = compose(conf, [f"{group}={option}" for group, option in chosen.items()], earlier)
+            values = composed(chosen)
     return Changes(chosen, _changed_values(params, values)), values
 
 

@@ -14,8 +14,9 @@ from pipeline.search.ledger import Ledger
 from pipeline.search.note import note
 from pipeline.search.status import ended, summary
 from pipeline.search.trial import Work
+from pipeline.tracking.events import NOTE
 from pipeline.tracking.run import Run
-from pipeline.tracking.sweep_run import NOTE, tracked_sweep
+from pipeline.tracking.sweep_run import tracked_sweep
 
 REPORT = "report.html"  # in the sweep's folder
 

@@ -73,10 +73,10 @@ def latest(store: "Store", count: int) -> list[TrackedRun]:
 
 
 def find(wanted: str, runs: list[TrackedRun]) -> tuple[TrackedRun, list[TrackedRun]]:
-    """Return the run with this name, id or unambiguous id prefix, and the earlier runs of the same name.
+    """Return the run with this name, DVC's name of its experiment, id or unambiguous id prefix, and the earlier runs of the same name.
 
     runs: latest first. Raises DataError that lists the candidates, or the nearest names."""
-    if named := [run for run in runs if run.name == wanted]:
+    if named := [run for run in runs if wanted in (run.name, run.tags.get("dvc_experiment"))]:
         return named[0], named[1:]
     begun = [run for run in runs if wanted and run.id.startswith(wanted)]
     if len(begun) > 1:

@@ -21,7 +21,8 @@ from pipeline.analysis.filters import colour_limit, first_layer, step_label
 from pipeline.analysis.layer_table import layer_table
 from pipeline.config.errors import NetworkError
 from pipeline.model.layer_rows import Summary
-from pipeline.tracking.events import FILTERS, LAUNCHER, SYSTEM, Event, short_hash
+from pipeline.tracking.description import description
+from pipeline.tracking.events import FILTERS, LAUNCHER, NOTE, SYSTEM, Event, short_hash
 from pipeline.tracking.faults import ADDRESS, Refused, is_refusal, note, sentence
 from pipeline.tracking.parents import bring_up_to_date
 from pipeline.tracking.store import Store
@@ -29,6 +30,7 @@ from pipeline.tracking.store import Store
 MOST = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits of entities per log_batch
 LARGEST = 500_000  # bytes of a batch; MLflow's limit is 1 MB with what it adds to each entity
 NOT_UPLOADED = "not_delivered"  # tag with what MLflow has rejected of a run
+DESCRIBED = "described"  # tag with the hash of the run's description, by which one that a person has edited is known
 LOGGED_IMAGES = "mlflow.loggedImages"  # tag by which the MLflow UI knows that a run has images
 
 Call = Callable[[], None]  # one call of MLflow's client
@@ -199,8 +201,16 @@ class MlflowWriter:
         if self.state.refused:
             reasons = "; ".join(refusal["reason"] for refusal in self.state.refused)
             yield from self._tags({"values": {NOT_UPLOADED: cut(reasons, LONGEST_TAG)}})
+        yield partial(self.describe, None if self.state.had else event["status"])
         if not self.state.had:
             yield partial(self._terminate, event)
+
+    def describe(self, status: str | None = None) -> None:
+        """Describe the run by what the store has of it, unless somebody else wrote its description. status: that it is to have."""
+        run = self.client.get_run(self.state.run)
+        tags, text = run.data.tags, cut(description(run, status or run.info.status), LONGEST_TAG)
+        if text and (NOTE not in tags or short_hash(tags[NOTE]) == tags.get(DESCRIBED)):
+            self._log("tags", [RunTag(NOTE, text), RunTag(DESCRIBED, short_hash(text))])
 
     def _terminate(self, event: Event) -> None:
         run = self.client.get_run(self.state.run)

@@ -13,15 +13,14 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
 
 from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Tracking
-from pipeline.tracking.events import ERROR, FILTERS, STORE, SWEEP_ID, Event
+from pipeline.tracking.events import ERROR, FILTERS, RESTORED, RESUMED, STORE, SWEEP_ID, Event
 from pipeline.tracking.faults import note
 from pipeline.tracking.mlflow_writer import LONGEST_KEY, LONGEST_PARAM, LONGEST_SOURCE, LONGEST_TAG, Call, MlflowWriter, cut, key_of
 from pipeline.tracking.parents import OPENING, join, without_retries
 from pipeline.tracking.relocation import embedded
 from pipeline.tracking.store import LOG, Store
 
-CREATED, RESUMED, JOINED = "made", "resumed", "joined"
-RESTORED = "restored"  # tag of a run that was recreated from a bundle
+CREATED, AGAIN, JOINED = "made", "resumed", "joined"
 
 
 def store_of(event: Event, home: Path) -> Store:
@@ -38,10 +37,12 @@ def open_calls(writer: MlflowWriter, event: Event) -> Iterator[Call]:
     yield partial(_open, writer, event)
     if writer.state.opened == CREATED:
         yield from _describe_calls(writer, event)
-    if writer.state.opened == RESUMED:
+    if writer.state.opened == AGAIN:
         yield from _resume_calls(writer, event)
     if writer.state.opened != JOINED and SWEEP_ID in event["tags"]:
         yield partial(join, writer.store, writer.state.run, event)
+    if writer.state.opened != JOINED:
+        yield writer.describe
 
 
 def _open(writer: MlflowWriter, event: Event) -> None:
@@ -54,7 +55,7 @@ def _find_or_create(writer: MlflowWriter, event: Event) -> None:
     if own := store.run_tagged({LOG: writer.folder.name}):  # the response to an earlier create_run was lost
         state.opened, state.run = CREATED, own.info.run_id
     elif "training" in tags and (earlier := store.run_tagged({"training": tags["training"]})):
-        state.opened, state.run = RESUMED, earlier.info.run_id
+        state.opened, state.run = AGAIN, earlier.info.run_id
     elif "bundle" in tags and (found := store.run_of(tags["bundle"], tags.get("dvc_experiment"))):
         state.opened, state.run, state.had = JOINED, found.info.run_id, list(found.data.tags)
     else:
@@ -94,7 +95,7 @@ def _resume_calls(writer: MlflowWriter, event: Event) -> Iterator[Call]:
     if not writer.has_ended:
         yield partial(writer.client.update_run, writer.state.run, status="RUNNING", name=cut(event["name"], LONGEST_KEY))
         yield partial(writer.delete_tag, ERROR)  # left by the stopped start
-    yield from writer.calls({"event": "tags", "values": event["tags"]})
+    yield from writer.calls({"event": "tags", "values": event["tags"] | {RESUMED: "true"}})
 
 
 def _read_progress(writer: MlflowWriter) -> None:

@@ -2,35 +2,39 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
-import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.bundle import debugging
+from pipeline.config.differences import Differences, differences, name_of
 from pipeline.config.paths import WORKSPACE, Places
 from pipeline.config.splits import SPLITS
 from pipeline.config.tree import Tree, leaves, with_order
 from pipeline.dataset.manifest import Manifest
-from pipeline.tracking.events import LAUNCHER, STORE, SWEEP_ID, Event
+from pipeline.tracking.events import CHANGED, COMMAND, LAUNCHER, STORE, SWEEP_ID, Event
 from pipeline.training.device import kind_of_device
 
 CODE = ("pipeline", "dvc.yaml", "requirements.lock")  # compared for the tag dirty: in an experiment params.yaml always differs
+BY_DVC = re.compile(r"[a-z]+-[a-z]+")  # a name that DVC has drawn: an adjective and a noun
 
 
 def begin_fields(config: Tree, manifest: Manifest, tags: dict[str, str], name: str | None = None) -> Event:
     """Return the fields of the BEGIN event. A store URI from the environment may hold a password and is not among them."""
+    found = differences(config, WORKSPACE / "conf")
     experiment = {"dvc_experiment": os.environ["DVC_EXP_NAME"], **queue_tags()} if "DVC_EXP_NAME" in os.environ else {}
+    changes = _changes(found.words) if found else {}
     debug = {"debug": overlay} if (overlay := debugging(config)) else {}
     return {
-        "name": name or run_name(config),
+        "name": name or run_name(config, found),
         "tracking": config["tracking"],
         "by_variable": not config["tracking"]["uri"] and bool(os.environ.get(STORE)),
         "params": {key: str(value) for key, value in leaves(with_order(config))},  # named as in `dvc params diff`
-        "tags": {**tags, **experiment, **debug, **code_tags(), "data_digest": manifest.data_digest},
+        "tags": {**tags, **experiment, **debug, **changes, **code_tags(), "data_digest": manifest.data_digest},
         "data": {
             "name": manifest.dataset,
             "digest": manifest.data_digest[:36],  # MLflow's limit
@@ -49,9 +53,17 @@ def queue_tags() -> dict[str, str]:
     return {"sweep": f"queue-{commit[:7]}", SWEEP_ID: f"queue-{commit}", LAUNCHER: "dvc queue"}
 
 
-def run_name(config: Tree) -> str:
-    """Return the name in `dvc exp show`, else model, dataset and time."""
-    return os.environ.get("DVC_EXP_NAME") or f"{config['model']['name']}-{config['dataset']['name']}-{time.strftime('%m%d-%H%M%S')}"
+def run_name(config: Tree, found: Differences | None) -> str:
+    """Return the name that a person gave to a DVC experiment, else what differs from conf/ (the tag dvc_experiment has DVC's)."""
+    given = os.environ.get("DVC_EXP_NAME", "")
+    return given if given and not BY_DVC.fullmatch(given) else name_of(config, found)
+
+
+def _changes(words: list[str]) -> dict[str, str]:
+    """Return the tags that say what a training changes on top of conf/, and the command that repeats it."""
+    live = ["python", "-m", "pipeline.stage.train", *words]
+    in_project = ["dvc", "exp", "run", *(word for change in words for word in ("-S", change))] if words else ["dvc", "repro"]
+    return {CHANGED: shlex.join(words), COMMAND: shlex.join(in_project if "DVC_STAGE" in os.environ else live)}
 
 
 def code_tags() -> dict[str, str]:

@@ -79,8 +79,9 @@ class Run:
         self._log("artifact", path, folder=None)
 
     def log_kept(self, best: dict[str, float]) -> None:
-        """Log the kept epoch's validation metrics as best/…, because MLflow's table shows the last value of a curve."""
-        self.log_metrics({f"best/{name}": value for name, value in best.items() if name.startswith("validation/")}, int(best["epoch"]))
+        """Log the kept epoch and its validation metrics as best/…, because MLflow's table shows the last value of a curve."""
+        kept = {f"best/{name}": value for name, value in best.items() if name == "epoch" or name.startswith("validation/")}
+        self.log_metrics(kept, int(best["epoch"]))
 
     def log_report(self, reports: Path, step: int) -> None:
         """Log the test metrics and the files of reports/. step: the epoch whose weights were kept."""

@@ -11,7 +11,6 @@ from pipeline.tracking.events import BEGIN, EventLog, key_of_sweep
 from pipeline.tracking.provenance import begin_fields
 from pipeline.tracking.run import Run, uploading
 
-NOTE = "mlflow.note.content"  # tag: the description in MLflow's page of a run
 SHARE = 0.5  # of a core: this log is short, and its run is to be there before the first trial's
 
 

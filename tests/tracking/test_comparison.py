@@ -115,7 +115,7 @@ def train(
 def tracked(name: str = "a", curves: Curves | None = None, run_id: str = "", **params: str) -> TrackedRun:
     """A run that no store knows."""
     by_epoch = {metric: dict(enumerate(values, 1)) for metric, values in (curves or {}).items()}
-    return TrackedRun(run_id or name * 32, name, "finished", START, START + 83_000, PARAMS | params, TAGS, tuple(by_epoch), by_epoch)
+    return TrackedRun(run_id or name * 32, name, "finished", START, START + 83_000, PARAMS | params, dict(TAGS), tuple(by_epoch), by_epoch)
 
 
 def values(runs: list[TrackedRun], label: str) -> list[float | None]:
@@ -141,6 +141,12 @@ def test_a_run_is_meant_by_its_name_its_id_or_the_beginning_of_its_id(store: Sto
 def test_a_name_is_meant_before_the_beginning_of_an_id() -> None:
     runs = [tracked("x", run_id="abc1"), tracked("abc", run_id="ffff")]
     assert find("abc", runs)[0].name == "abc"
+
+
+def test_an_experiment_is_meant_by_the_name_that_dvc_has_drawn_for_it_too() -> None:
+    one, other = tracked("cnn-s0", run_id="1"), tracked("cnn-s0", run_id="2")
+    other.tags["dvc_experiment"] = "whole-quey"
+    assert find("whole-quey", [one, other]) == (other, [])
 
 
 def test_an_ambiguous_beginning_names_the_candidates() -> None:

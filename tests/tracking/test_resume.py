@@ -82,7 +82,7 @@ def told_by(tell: Callable[[Run], None], home: Path) -> list[Event]:
 def test_of_the_kept_epoch_the_validation_figures_are_told_at_its_step(home: Path) -> None:
     best = {"epoch": 3.0, "train/loss": 0.5, "validation/loss": 1.0, "validation/accuracy": 0.25}
     [event] = told_by(lambda run: run.log_kept(best), home)
-    assert (event["values"], event["step"]) == ({"best/validation/loss": 1.0, "best/validation/accuracy": 0.25}, 3)
+    assert (event["values"], event["step"]) == ({"best/epoch": 3.0, "best/validation/loss": 1.0, "best/validation/accuracy": 0.25}, 3)
 
 
 def test_of_the_pictures_the_filters_are_left_to_those_of_all_epochs(home: Path, tmp_path: Path) -> None:

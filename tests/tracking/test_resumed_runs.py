@@ -15,7 +15,7 @@ from pipeline.config.errors import NetworkError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking import sync
-from pipeline.tracking.events import UPLOADER, EventLog, waiting
+from pipeline.tracking.events import NOTE, UPLOADER, EventLog, waiting
 from pipeline.tracking.resume import resumed_run
 from pipeline.tracking.run import Run, begin, tracked_training
 from pipeline.tracking.store import Store
@@ -54,10 +54,12 @@ def points(home: Path, run: MlflowRun, name: str) -> list[tuple[int, float]]:
 def test_a_later_start_goes_on_in_the_run_of_the_first_and_each_epoch_counts_once(home: Path, cfg: Config, start: Start) -> None:
     start(0, 1)
     assert sync_waiting(home) == []
-    assert only_run(home, cfg).info.status == "KILLED"
+    stopped = only_run(home, cfg)
+    assert (stopped.info.status, "resumed" in stopped.data.tags) == ("KILLED", False)
     start(0, 1, 2, status="FINISHED")  # it tells its checkpoint's epochs again
     run = only_run(home, cfg)
-    assert run.info.status == "FINISHED"
+    assert (run.info.status, run.data.tags["resumed"]) == ("FINISHED", "true")
+    assert "the training was stopped and resumed" in run.data.tags[NOTE]
     assert points(home, run, "train/loss") == [(1, 9.0), (2, 8.0)]
     assert sorted(pictures(home, run)) == [f"filters/first_layer+step+{step}" for step in range(3)]
 

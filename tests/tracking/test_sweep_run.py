@@ -8,10 +8,10 @@ from mlflow.entities import Run as MlflowRun
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.comparison import latest
-from pipeline.tracking.events import SWEEP_ID, EventLog, key_of_sweep
+from pipeline.tracking.events import NOTE, SWEEP_ID, EventLog, key_of_sweep
 from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
-from pipeline.tracking.sweep_run import NOTE, tracked_sweep
+from pipeline.tracking.sweep_run import tracked_sweep
 from pipeline.tracking.sync import sync_waiting
 
 PARENT = "mlflow.parentRunId"

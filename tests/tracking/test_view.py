@@ -1,4 +1,4 @@
-"""The view that `make ui` opens: the latest runs first, with their curves and the pictures that they have."""
+"""The views that `make ui` opens: the runs, best first, and the latest with their curves and the pictures that they have."""
 
 import base64
 import dataclasses
@@ -6,11 +6,12 @@ import json
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from pipeline.command.ui import save_view
+from pipeline.command.ui import save_views
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.events import EventLog
@@ -32,13 +33,29 @@ def with_picture(home: Path, cfg: Config, manifest: Manifest, tmp_path: Path) ->
     return Store(cfg.tracking, home)
 
 
-def test_the_address_leads_to_a_view_with_the_curves_and_the_pictures_of_the_runs(with_picture: Store) -> None:
-    address = save_view(with_picture)
-    found = re.fullmatch(rf"#/experiments/{with_picture.experiment}/runs\?.*&viewStateShareKey=(.*)", address)
+def state_of(store: Store, address: str) -> dict[str, Any]:
+    """Return the state that the pages take from the experiment's tag for this address."""
+    found = re.fullmatch(rf"#/experiments/{store.experiment}/runs\?.*&viewStateShareKey=(.*)", address)
     assert found
-    tags = with_picture.client.get_experiment(with_picture.experiment).tags
+    tags = store.client.get_experiment(store.experiment).tags
     state = json.loads(tags[f"mlflow.sharedViewState.{found[1]}"])["state"]
-    view = json.loads(zlib.decompress(base64.b64decode(state.removeprefix("deflate;"))))
+    return json.loads(zlib.decompress(base64.b64decode(state.removeprefix("deflate;"))))
+
+
+def test_one_address_leads_to_the_list_with_the_columns_that_decide_and_the_best_validation_first(with_picture: Store) -> None:
+    address, _ = save_views(with_picture).values()
+    view = state_of(with_picture, address)
+    assert "compareRunsMode=TABLE" in address
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`best/validation/accuracy`", False)
+    assert {"metrics.`test/accuracy`", "metrics.`best/validation/loss`", "params.`model.name`", "params.`seed`"} <= set(
+        view["selectedColumns"]
+    )
+
+
+def test_another_leads_to_the_curves_and_the_pictures_of_the_latest_runs(with_picture: Store) -> None:
+    _, address = save_views(with_picture).values()
+    view = state_of(with_picture, address)
+    assert "compareRunsMode=CHART" in address
     assert (view["orderByKey"], view["orderByAsc"]) == ("attributes.start_time", False)
     charts = {chart["uuid"]: chart for chart in view["compareRunCharts"]}
     assert charts["pictures/confusion"]["imageKeys"] == ["pictures/confusion"]
