@@ -1,4 +1,4 @@
-"""Explain a trained network in pictures: filters, feature maps, what units look for, and mistakes and what spoke for them."""
+"""Explain a trained network in pictures: filters, feature maps, what units look for, and its mistakes with their attributions."""
 
 from pathlib import Path
 
@@ -28,9 +28,9 @@ from pipeline.unit_explanation import write_made_images, write_unit_pictures
 
 
 def write_pictures(bundle: Bundle, prepared: Path, pictures: Path, config: Explain, tta: str) -> None:
-    """Draw every picture that applies to the network.
+    """Draw every picture that applies to the network into `pictures`.
 
-    tta: test-time augmentation of the report, so that the confusion matrix matches its accuracy."""
+    tta: the test-time augmentation of evaluate, so that the confusion matrix matches the accuracy it reports."""
     write_filter_pictures(bundle, pictures, config.frames)
     classes = bundle.manifest.classes
     labels: Labels = np.load(prepared / "validation_labels.npy")
@@ -56,7 +56,7 @@ def first_of_each_class(labels: Labels, most: int) -> list[int]:
 
 
 def _draw_feature_maps(path: Path, bundle: Bundle, prepared: Path, index: int, actual: str, config: Explain) -> None:
-    """Draw the feature maps of a validation image: looking at test images repeatedly would leak them into tuning."""
+    """Draw the feature maps of a validation image; those of test images, seen again and again, would leak into tuning."""
     image = np.array(np.load(prepared / "validation.npy", mmap_mode="r")[index])  # (H, W, C)
     layers, probabilities = feature_maps(bundle.predictor(), torch.from_numpy(image)[None], config.maps)
     classes = bundle.manifest.classes
@@ -89,24 +89,24 @@ def _draw_mistakes(path: Path, test: SplitPredictions, most: int) -> None:
 
 
 def _draw_attributions(pictures: Path, bundle: Bundle, test: SplitPredictions, config: Explain) -> None:
-    """Draw what speaks for the answer in the images that are mistaken with most confidence."""
+    """Draw attribution maps of the most confident mistakes, for the predicted class."""
     mistaken = confident_mistakes(test.labels, test.probabilities, config.attributions.images)
     for number, index in enumerate(mistaken, start=1):
         example = test.example(index)
-        said = shown(example.predicted)
-        answer = f"predicted {said} with {example.probability:.2f}; what in the image points to {said}?"
-        title = f"{shown(example.actual)} ({shown(example.source)}): {answer}"
+        predicted = shown(example.predicted)
+        question = f"predicted {predicted} with {example.probability:.2f}; what in the image points to {predicted}?"
+        title = f"{shown(example.actual)} ({shown(example.source)}): {question}"
         image = np.array(middle(test.images[index][None], bundle.predictor().side)[0])  # (H, W, C)
-        found = attributions(bundle, image, example.predicted, config.attributions.places)
+        maps = attributions(bundle, image, example.predicted, config.attributions.places)
         outcome = class_bars(test.probabilities[index], test.classes, config.bars, example.actual)
-        attribution_page(pictures / f"mistakes-{number}-{stem_of(example.actual)}.png", title, found, outcome, test.classes)
+        attribution_page(pictures / f"mistakes-{number}-{stem_of(example.actual)}.png", title, maps, outcome, test.classes)
 
 
 def _draw_neighbours(path: Path, bundle: Bundle, prepared: Path, test: SplitPredictions, config: Explain) -> None:
-    """Draw the training images that are most similar to the images that are mistaken with most confidence."""
-    wanted, train = config.neighbours, Split.read(bundle, prepared, "train")
-    examples = test.examples(confident_mistakes(test.labels, test.probabilities, wanted.mistakes))
-    queries = [Query(found.image, found.source, found.actual, found.predicted, found.probability) for found in examples]
-    rows = with_neighbours(bundle, train, queries, wanted.nearest, config.batch_size, wanted.images)
-    of = counted(min(wanted.images, len(train.images)), "training image")
-    neighbours_page(path, f"The most confident mistakes, each beside the most similar of {of}", rows)
+    """Draw the most confident mistakes, each beside the training images that are most similar to it."""
+    limits, train = config.neighbours, Split.read(bundle, prepared, "train")
+    examples = test.examples(confident_mistakes(test.labels, test.probabilities, limits.mistakes))
+    queries = [Query(mistake.image, mistake.source, mistake.actual, mistake.predicted, mistake.probability) for mistake in examples]
+    neighbours = with_neighbours(bundle, train, queries, limits.nearest, config.batch_size, limits.images)
+    searched = counted(min(limits.images, len(train.images)), "training image")
+    neighbours_page(path, f"The most confident mistakes, each beside the most similar of {searched}", neighbours)

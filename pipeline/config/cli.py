@@ -1,4 +1,4 @@
-"""The entry point of every stage, one command for DVC and for people; Hydra composes its config.
+"""The entry point of every stage: the same command for DVC and for people, with a config that Hydra composes.
 
 In dvc.yaml   python -m pipeline.stage.train --config-dir . --config-name params    reads params.yaml, writes DVC's outs
 live          python -m pipeline.stage.train model=lenet optimizer.lr=0.01          composes conf/, writes runs/<id>/
@@ -20,17 +20,17 @@ from typing import Any
 from pipeline.config.errors import BusyError, ConfigError
 from pipeline.config.paths import WORKSPACE, Job, Places
 from pipeline.config.process import open_streams, run_command
-from pipeline.config.ranks import helping, may_help, rank_of
+from pipeline.config.ranks import as_nonzero_rank, may_be_nonzero_rank, rank_of
 from pipeline.config.schema import Config
 from pipeline.config.tree import apply_directives
 
-Main = Callable[[Config, Places], Any]  # its return value is a sweep's objective
+Main = Callable[[Config, Places], Any]  # returns the objective of a sweep
 
-SHARED = "train"  # the stage whose work several processes may share
+DISTRIBUTED = "train"  # the stage that may run on several ranks
 
 
 def entry(main: Main) -> Callable[[], None]:
-    """Make `main(cfg, places)` a command; its file's name is the stage's."""
+    """Make a command of `main(cfg, places)`. The stage is named after the file that defines main."""
     stage = Path(main.__code__.co_filename).stem
 
     def run() -> None:
@@ -43,10 +43,10 @@ def entry(main: Main) -> Callable[[], None]:
 
 
 def launch(stage: str, main: Main) -> None:
-    """Let Hydra read the command line and run `main` with the typed config; Hydra's refusals are raised as ConfigError."""
-    gc.disable()  # until main: what is imported and composed until then leaves little garbage, and collecting takes a tenth of the time
+    """Parse the command line with Hydra and run `main` with the typed config. Raises Hydra's errors as ConfigError."""
+    gc.disable()  # until main: imports and composition leave little garbage, and collecting it takes a tenth of their time
     run = _Run(stage, main, in_dvc="DVC_STAGE" in os.environ and "params" in sys.argv)
-    if not run.in_dvc or may_help():
+    if not run.in_dvc or may_be_nonzero_rank():
         run.start()
         return
     from pipeline.config.dvc_stage import marked_unfinished
@@ -57,9 +57,9 @@ def launch(stage: str, main: Main) -> None:
 
 @dataclass
 class _Run:
-    """One command of a stage: a run, or a sweep of jobs in this process.
+    """One invocation of a stage's command: a single run, or with -m a sweep of jobs.
 
-    folder: below the project's root, of a live run for which none is named. given: the words of the command line."""
+    folder: of a live run unless the command line names one, relative to the project's root. given: the words of the command line."""
 
     stage: str
     main: Main
@@ -69,23 +69,24 @@ class _Run:
     given: Sequence[str] = field(default_factory=lambda: tuple(sys.argv[1:]))  # a launcher's process has other words
 
     def start(self) -> None:
+        """Run the command through Hydra. Raises Hydra's errors as ConfigError in one line, and those of main unchanged."""
         import hydra
 
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole, to be told in one line
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them, so that they are reported in one line
         self._complete_command_line()
-        if self.in_dvc or "RANK" in os.environ:  # torchrun's
+        if self.in_dvc or "RANK" in os.environ:  # set by torchrun
             _end_with_parent()
         sweep = (socket.gethostname(), os.getpid())
-        failed: list[Exception] = []
+        errors: list[Exception] = []
 
         def task(cfg: Any) -> Any:
-            return self._task(cfg, sweep, failed)
+            return self._task(cfg, sweep, errors)
 
         try:
-            with self._around_hydra():
+            with self._live_checks():
                 hydra.main(config_path=str(WORKSPACE / "conf"), config_name="config", version_base="1.3")(task)()
-            if failed:  # not above, where whatever is raised counts as a refusal of the config
-                raise failed[0]
+            if errors:  # raised out here, as any error within is taken for a fault of the config
+                raise errors[0]
         except Exception as error:
             if type(error).__module__.startswith(("hydra.", "omegaconf.", "yaml.")):
                 from pipeline.config.compose import in_one_line
@@ -94,7 +95,7 @@ class _Run:
             raise
 
     def _complete_command_line(self) -> None:
-        """Add Hydra's settings that were not typed: no stray outputs/ or train.log appears."""
+        """Add the Hydra settings that the user did not give, so that Hydra leaves no outputs/ or train.log behind."""
         settings = {
             "hydra.run.dir": "." if self.in_dvc else self.folder,
             "hydra.sweep.dir": self.folder,
@@ -104,16 +105,16 @@ class _Run:
         }
         words = sys.argv[1:]
         given = {word.partition("=")[0] for word in words}
-        ours = [f"{key}={value}" for key, value in settings.items() if key not in given]
-        # together, as argparse takes no second group of them behind an option; before, as --info would take one for its own value
-        sys.argv[1:] = [*filter(_is_override, words), *ours, *filterfalse(_is_override, words)]
-        if "--hydra-help" in words:  # it composes Hydra's part alone
-            sys.argv[1:] = [*ours, "--hydra-help"]
+        added = [f"{key}={value}" for key, value in settings.items() if key not in given]
+        # All overrides in one group, as argparse accepts no second one after an option; first, as --info would take one as its value.
+        sys.argv[1:] = [*filter(_is_override, words), *added, *filterfalse(_is_override, words)]
+        if "--hydra-help" in words:  # which composes Hydra's own config alone
+            sys.argv[1:] = [*added, "--hydra-help"]
 
     @contextmanager
-    def _around_hydra(self) -> Iterator[None]:
-        """Put around Hydra what a live run needs: it sees no secret, writes to no folder of others, and its refusals say where."""
-        if self.in_dvc:  # configure has checked
+    def _live_checks(self) -> Iterator[None]:
+        """Guard Hydra in a live run: it sees no secret, writes to no folder of others, and its errors say where they come from."""
+        if self.in_dvc:  # checked by configure
             yield
             return
         from pipeline.config.live import composing
@@ -122,8 +123,10 @@ class _Run:
         with composing(WORKSPACE, sys.argv[1:]), sweeping(WORKSPACE, self.stage):
             yield
 
-    def _task(self, cfg: Any, sweep: tuple[str, int], failed: list[Exception]) -> Any:
-        """Do what Hydra calls: the run, or one job of a sweep. An error goes into `failed`: Hydra would print a line of its own."""
+    def _task(self, cfg: Any, sweep: tuple[str, int], errors: list[Exception]) -> Any:
+        """Run the function that Hydra calls, for a run or a job of a sweep. Errors go into `errors`, as Hydra would print its own line.
+
+        sweep: host name and process id of the sweep's process."""
         if _is_job():
             from pipeline.config.job import as_job
 
@@ -131,28 +134,31 @@ class _Run:
         try:
             return self._work(cfg)
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
             return None
 
     def _work(self, cfg: Any) -> Any:
+        """Run `main` with the checked config, or as a rank other than 0 with the one that rank 0 checks."""
         from hydra.core.hydra_config import HydraConfig
 
         from pipeline.config.compose import parse, plain, resolved
 
         tree = plain(cfg)
         live = None if self.in_dvc else WORKSPACE / HydraConfig.get().runtime.output_dir
-        if self.stage == SHARED and may_help() and rank_of((config := parse(resolved(self._settled(tree)))).training):
-            with suppress(OSError):
-                (WORKSPACE / self.folder).rmdir()  # which Hydra has made where torchrun has started this process
-            with helping():
-                return self.main(config, Places(live))
-        typed = plain(HydraConfig.get().overrides)["task"]
-        if _is_job():  # the command that helpers get is that of this job, not of the sweep
-            sys.argv[1:] = [*typed, *(word for word in sys.argv if word.startswith("hydra"))]
-        return self._work_alone(live, typed, self._checked(tree, live, typed))
+        if self.stage == DISTRIBUTED and may_be_nonzero_rank():
+            config = parse(resolved(self._with_directives(tree)))
+            if rank_of(config.training):
+                with suppress(OSError):
+                    (WORKSPACE / self.folder).rmdir()  # made by Hydra if torchrun started this process
+                with as_nonzero_rank():
+                    return self.main(config, Places(live))
+        overrides = plain(HydraConfig.get().overrides)["task"]
+        if _is_job():  # other ranks are started with the command line of this job, not of the sweep
+            sys.argv[1:] = [*overrides, *(word for word in sys.argv if word.startswith("hydra"))]
+        return self._work_locked(live, overrides, self._checked(tree, live, overrides))
 
-    def _work_alone(self, live: Path | None, typed: list[str], checked: AbstractContextManager[Any]) -> Any:
-        """Run `main` while no other process writes the same outputs. Raises BusyError where one does."""
+    def _work_locked(self, live: Path | None, overrides: list[str], checked: AbstractContextManager[Any]) -> Any:
+        """Run `main` while no other process writes the same outputs. Raises BusyError if one does."""
         from filelock import FileLock, Timeout
 
         from pipeline.config.compose import dump, parse
@@ -163,26 +169,26 @@ class _Run:
                 if live:
                     (live / "config.yaml").write_text(dump(params))
                 gc.enable()
-                return self.main(parse(params), Places(live, typed, self._job(typed) if _is_job() else None))
+                return self.main(parse(params), Places(live, overrides, self._job(overrides) if _is_job() else None))
         except Timeout:
             raise BusyError(f"another process is writing the outputs of {self.stage}; wait for it or stop it, then repeat") from None
 
-    def _job(self, typed: list[str]) -> Job:
+    def _job(self, overrides: list[str]) -> Job:
         from hydra.core.hydra_config import HydraConfig
 
         hydra = HydraConfig.get()
-        varied = tuple(word for word in typed if word not in self.given)
+        varied = tuple(word for word in overrides if word not in self.given)
         return Job(Path(hydra.sweep.dir).name, self.sweep_id, int(hydra.job.num), varied)
 
-    def _checked(self, tree: dict[str, Any], live: Path | None, typed: list[str]) -> AbstractContextManager[Any]:
-        """Return a context that gives the resolved config; configure has checked that of a stage in DVC."""
+    def _checked(self, tree: dict[str, Any], live: Path | None, overrides: list[str]) -> AbstractContextManager[Any]:
+        """Return a context manager that gives the resolved config: checked here in a live run, by configure in DVC."""
         if live:
             from pipeline.config.live import live_run
 
-            return live_run(tree, WORKSPACE, live, typed, _is_job())
+            return live_run(tree, WORKSPACE, live, overrides, _is_job())
         from pipeline.config.compose import resolved
 
-        return nullcontext(resolved(self._settled(tree)))
+        return nullcontext(resolved(self._with_directives(tree)))
 
     def _unchanged_inputs(self) -> AbstractContextManager[None]:
         if not self.in_dvc:
@@ -191,7 +197,8 @@ class _Run:
 
         return unchanged_inputs(WORKSPACE, self.stage)
 
-    def _settled(self, tree: dict[str, Any]) -> dict[str, Any]:
+    def _with_directives(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with `_order_` and `_absent_` applied."""
         if self.in_dvc:
             return apply_directives(tree)
         from pipeline.config.live import ordered
@@ -211,9 +218,9 @@ def _is_job() -> bool:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it dies: a killed dvc leaves its stage writing, beside the next one.
+    """End this process when its parent dies: otherwise the stage of a killed dvc keeps writing beside the next one.
 
-    A helper of a training ends at once: it may be blocked in a collective with rank 0, where it answers no signal."""
+    A rank other than 0 exits at once: it may be blocked in a collective with rank 0, where no signal is handled."""
     from pipeline.config.parent import end_at_once, end_with
 
-    end_with(os.getppid(), end_at_once if may_help() else lambda: os.kill(os.getpid(), signal.SIGTERM))
+    end_with(os.getppid(), end_at_once if may_be_nonzero_rank() else lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -15,7 +15,7 @@ from pipeline.config.compose import compose, in_one_line, options
 from pipeline.config.errors import ConfigError
 from pipeline.config.secrets import redact
 from pipeline.config.tree import Tree, choices, get, has, leaves
-from pipeline.config.validate import OPEN, schema_keys
+from pipeline.config.validate import is_in_open_mapping, schema_keys
 from pipeline.config.wording import did_you_mean, nearest, unknown
 from pipeline.config.yaml_nodes import LOCAL, OVERLAYS, Document
 
@@ -216,7 +216,7 @@ def _unknown(key: str, origin: Origin) -> ConfigError:
     base = compose(origin.root / "conf", [word for word in origin.typed if origin.is_choice(word)])
     known = [*base, *(name for name, _ in leaves(base))]
     parent = key.rpartition(".")[0]
-    if key in schema_keys() or any(parent == name or parent.startswith(f"{name}.") for name in OPEN):
+    if key in schema_keys() or is_in_open_mapping(parent):
         return ConfigError(f"{key} is none of the keys in conf/, but it can be added: +{key}=…", key)
     if (target := _class_at(parent, base)) and not nearest(key.rpartition(".")[2], get(base, parent)):
         return ConfigError(f"{key} is not a key of conf/; if it is an option of {target}, add it: +{key}=…", key)

@@ -55,14 +55,14 @@ def starts_ranks(training: Training) -> bool:
     return ranks > 1 and "RANK" not in os.environ and not _is_task_of_slurm(training)
 
 
-def may_help() -> bool:
-    """Tell, before a config is known, whether this process can have another rank than 0."""
+def may_be_nonzero_rank() -> bool:
+    """Tell, before the config is known, whether this process may have a rank other than 0."""
     return any(_number(name) for name in NAMES)
 
 
 @contextmanager
-def helping() -> Iterator[None]:
-    """Let a rank other than 0 work: it prints nothing but errors, and when stopped has nothing to clean up, as rank 0 stops too."""
+def as_nonzero_rank() -> Iterator[None]:
+    """Run as a rank other than 0: print errors only, and exit at once when stopped, as rank 0 stops too and cleans up."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         try:
             yield

@@ -20,7 +20,7 @@ from pipeline.config.overrides import Overrides, Own
 from pipeline.config.params_lock import Changes, Lock, accepted, overlooked
 from pipeline.config.pending import Pending, changes_from, swaps
 from pipeline.config.tree import ORDER, Tree, apply_directives, choices, difference, get, has, leaves, with_order
-from pipeline.config.validate import OPEN, check, unknown_keys
+from pipeline.config.validate import OPEN_MAPPINGS, check, unknown_keys
 from pipeline.config.yaml_files import check_files
 from pipeline.config.yaml_nodes import LOCAL
 
@@ -176,12 +176,12 @@ def _drop_forgotten(own: Tree, overrides: Overrides, known: Tree) -> list[str]:
 
 def _is_of_a_lost_mapping(key: str, own: Tree, known: Tree) -> bool:
     """Tell whether key stands in a mapping of named entries that conf/ had and has no more: another network has no layers, say."""
-    return any(key.startswith(f"{mapping}.") and has(known, mapping) and not has(own, mapping) for mapping in OPEN)
+    return any(key.startswith(f"{mapping}.") and has(known, mapping) and not has(own, mapping) for mapping in OPEN_MAPPINGS)
 
 
 def _amends_a_lost_entry(key: str, overrides: Tree, own: Tree, known: Tree) -> bool:
     """Tell whether key changes a part of a named entry, a layer say, whose other parts were in conf/ and are no more."""
-    for mapping in OPEN:
+    for mapping in OPEN_MAPPINGS:
         if key.startswith(f"{mapping}."):
             entry = f"{mapping}.{key.removeprefix(f'{mapping}.').split('.')[0]}"
             if entry == key or has(own, entry) or not has(known, entry):

@@ -1,7 +1,7 @@
-"""What a config must satisfy before work starts: known keys, no secrets, types, ranges, values that go together, classes that fit.
+"""Validate a config before work starts: known keys, no secrets, types, ranges, values that go together, classes that can be built.
 
-The configure stage checks for all that follow it, so a changed rule re-runs that stage alone. The cheap checks come first: torch is
-imported once all of them have passed, and only for what an earlier check has not accepted already."""
+The configure stage validates for all stages after it, so a changed rule re-runs that stage alone. Cheap checks come first: torch is
+imported only after they have passed, and only to build nodes that no earlier check has accepted."""
 
 import dataclasses
 import math
@@ -21,15 +21,15 @@ from pipeline.config.tree import Tree, get, has, leaves
 from pipeline.config.value_types import in_words, misfit
 from pipeline.config.wording import shown, unknown
 
-# Mappings whose entries people name themselves.
-OPEN = ("model.layers", "augmentation.transforms", "dataset.sources.files", "dataset.splits", "dataset.take")
+# Mappings whose keys the user chooses.
+OPEN_MAPPINGS = ("model.layers", "augmentation.transforms", "dataset.sources.files", "dataset.splits", "dataset.take")
 
 
 def check(tree: Tree, accepted: Tree | None = None) -> Tree:
-    """Refuse a composed config that can't work; return it resolved.
+    """Validate a composed config; return it with its interpolations resolved.
 
-    accepted: a config that passed an earlier check; the nodes that are unchanged since are not built again.
-    Raises ConfigError naming the key, what was expected and what came."""
+    accepted: a config that passed an earlier check; nodes unchanged since then are not built again.
+    Raises ConfigError for the first fault: its key, what was expected and what came."""
     check_keys(tree)
     params = resolved(tree)
     refuse_secrets(params)
@@ -40,9 +40,9 @@ def check(tree: Tree, accepted: Tree | None = None) -> Tree:
     return params
 
 
-def check_keys(tree: Tree, kind: type = Config, prefix: str = "") -> None:
-    """Raise ConfigError for the first key that is unknown to the schema or missing. Values may still be interpolations."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+def check_keys(tree: Tree, schema: type = Config, prefix: str = "") -> None:
+    """Raise ConfigError for the first key that is missing, or that the schema, a dataclass, lacks. Values may be interpolations."""
+    fields = {field.name: field for field in dataclasses.fields(schema)}
     for name in tree:
         if name not in fields:
             key = next(leaves({f"{prefix}{name}": tree[name]}))[0]
@@ -51,42 +51,21 @@ def check_keys(tree: Tree, kind: type = Config, prefix: str = "") -> None:
         key = f"{prefix}{name}"
         if tree.get(name, field.default) == MISSING:
             raise ConfigError(f"{key} is missing", key)
-        for inner_key, node, inner_kind in _nested(key, tree.get(name), field.type):
-            check_keys(node, inner_kind, f"{inner_key}.")
+        for inner_key, node, inner_schema in _nested(key, tree.get(name), field.type):
+            check_keys(node, inner_schema, f"{inner_key}.")
 
 
-def schema_keys(kind: type = Config, prefix: str = "") -> list[str]:
-    """Return the dotted keys of the schema, including the options of classes that it knows."""
+def schema_keys(schema: type = Config, prefix: str = "") -> list[str]:
+    """Return all dotted keys of the schema, including the options that it knows of classes."""
     keys = []
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(schema):
         inner = field.type if dataclasses.is_dataclass(field.type) else field.metadata.get("options")
         keys += schema_keys(inner, f"{prefix}{field.name}.") if isinstance(inner, type) else [f"{prefix}{field.name}"]
     return keys
 
 
-def unknown_keys(tree: Mapping[str, Any], base: Tree) -> list[str]:
-    """Return the dotted keys of tree that base lacks and can't take: not by an open mapping, a null, or an option of a class there."""
-    return [
-        key
-        for key, _ in leaves(tree)
-        if not (has(base, key) or any(key == name or key.startswith(f"{name}.") for name in OPEN) or _takes(key, base))
-    ]
-
-
-def _takes(key: str, base: Tree) -> bool:
-    """Tell whether a key can be added to base: as an option of the class that its parent names, or below a null."""
-    parent, _, name = key.rpartition(".")
-    above = parent  # the nearest key above that base has
-    while above and not has(base, above):
-        above = above.rpartition(".")[0]
-    node = get(base, above) if above else {}
-    if isinstance(node, Mapping) and "_target_" in node and above == parent:
-        return takes(resolve(above, node["_target_"], object), name)
-    return node is None  # a mapping may be given in its place
-
-
 def _nested(key: str, value: Any, hint: Any) -> Iterator[tuple[str, Tree, type]]:
-    """Yield (key, mapping, dataclass) for a value whose type is a dataclass, or for each entry where it is a mapping to dataclasses."""
+    """Yield (key, mapping, dataclass) of a value whose hint is a dataclass, and of each entry if it is dict[str, a dataclass]."""
     if isinstance(value, Mapping):
         if dataclasses.is_dataclass(hint):
             yield key, dict(value), hint  # type: ignore[misc]
@@ -96,7 +75,7 @@ def _nested(key: str, value: Any, hint: Any) -> Iterator[tuple[str, Tree, type]]
 
 
 def refuse_secrets(params: Tree) -> None:
-    """Raise ConfigError for a value that looks like a secret, also one that interpolations put together; the error does not show it."""
+    """Raise ConfigError for a value that looks like a secret, without showing it. Interpolations may have assembled it."""
     for key, value in leaves(params):
         for item in value if isinstance(value, list) else [value]:
             if what := looks_secret(key, item):
@@ -104,7 +83,7 @@ def refuse_secrets(params: Tree) -> None:
 
 
 def check_class_names(dataset: Tree) -> None:
-    """Raise ConfigError for a class name that YAML does not read as text: 1e3, true, null. Whole numbers pass."""
+    """Raise ConfigError for a class name that YAML reads as something other than text: 1e3, true, null. Whole numbers pass."""
     take = dataset["take"] if isinstance(dataset["take"], Mapping) else {}
     classes = dataset["classes"] if isinstance(dataset["classes"], list) else []
     for key, names in {"dataset.classes": classes, "dataset.take": [*take, *take.values()]}.items():
@@ -118,15 +97,15 @@ def check_class_names(dataset: Tree) -> None:
 
 
 def check_values(params: Tree) -> None:
-    """Raise ConfigError for the first value that is not of its field's type, outside its constraint, or a float that is not finite."""
+    """Raise ConfigError for the first value of the wrong type or outside its field's constraint, and for any float that is not finite."""
     _check_fields(params, Config, "")
     for key, value in leaves(params):
         if not all(math.isfinite(item) for item in _items(value) if isinstance(item, float)):
             raise ConfigError(f"{key} must be a finite number, but it is {shown(value)}", key)
 
 
-def _check_fields(tree: Mapping[str, Any], kind: type, prefix: str) -> None:
-    for field in dataclasses.fields(kind):
+def _check_fields(tree: Mapping[str, Any], schema: type, prefix: str) -> None:
+    for field in dataclasses.fields(schema):
         if field.name in tree:
             _check_value(f"{prefix}{field.name}", tree[field.name], field)
 
@@ -134,14 +113,14 @@ def _check_fields(tree: Mapping[str, Any], kind: type, prefix: str) -> None:
 def _check_value(key: str, value: Any, field: dataclasses.Field[Any]) -> None:
     hint: Any = field.type
     if dataclasses.is_dataclass(hint):
-        hint = dict  # of fields, which are checked one by one below
+        hint = dict  # its fields are checked below
     elif get_origin(hint) is dict and dataclasses.is_dataclass(get_args(hint)[1]):
         hint = dict[str, dict]
     if wrong := misfit(key, value, hint):
         wrong_key, came, expected = wrong
         raise ConfigError(f"{wrong_key} must be {in_words(expected)}, but it is {shown(came)}", wrong_key)
-    for inner_key, node, inner_kind in _nested(key, value, field.type):
-        _check_fields(node, inner_kind, f"{inner_key}.")
+    for inner_key, node, inner_schema in _nested(key, value, field.type):
+        _check_fields(node, inner_schema, f"{inner_key}.")
     if "options" in field.metadata:
         _check_class(key, value, field.metadata["options"], field.metadata["each"])
     if "constraint" in field.metadata:
@@ -150,9 +129,9 @@ def _check_value(key: str, value: Any, field: dataclasses.Field[Any]) -> None:
 
 
 def _check_class(key: str, node: Any, options: type | None, each: bool) -> None:
-    """Check whether a node's class may be imported, and the options that the schema knows; the dry run checks the rest.
+    """Check that a node's class may be imported, and those of its options that the schema knows; the dry run checks the others.
 
-    options: a dataclass of those; None: it knows none. each: the node maps names to such nodes."""
+    options: a dataclass of the known ones; None: there are none. each: the node maps names to nodes with a class."""
     if each:
         for name, entry in node.items():
             if entry is not None:
@@ -174,3 +153,25 @@ def _check_constraint(key: str, value: Any, constraint: Any) -> None:
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def unknown_keys(tree: Mapping[str, Any], base: Tree) -> list[str]:
+    """Return the dotted keys of tree that base neither has nor can take: in an open mapping, below a null, or as a class's option."""
+    return [key for key, _ in leaves(tree) if not (has(base, key) or is_in_open_mapping(key) or _can_take(base, key))]
+
+
+def is_in_open_mapping(key: str) -> bool:
+    """Tell whether a dotted key is one of OPEN_MAPPINGS or below one."""
+    return any(key == name or key.startswith(f"{name}.") for name in OPEN_MAPPINGS)
+
+
+def _can_take(base: Tree, key: str) -> bool:
+    """Tell whether a key can be added to base: as an option of the class that its parent names, or below a null."""
+    parent, _, name = key.rpartition(".")
+    ancestor = parent  # the nearest that base has
+    while ancestor and not has(base, ancestor):
+        ancestor = ancestor.rpartition(".")[0]
+    node = get(base, ancestor) if ancestor else {}
+    if isinstance(node, Mapping) and "_target_" in node and ancestor == parent:
+        return takes(resolve(ancestor, node["_target_"], object), name)
+    return node is None  # which a mapping may replace

@@ -1,6 +1,6 @@
 """data/raw → data/prepared: preprocess all images, find near-duplicates, split, and pack each split into one array.
 
-In chunks, so that memory holds one chunk per process, and of each image its path, record and near-duplicates."""
+Images are processed in chunks: memory holds one chunk per process, plus the path, record and near-duplicates of each image."""
 
 import hashlib
 from pathlib import Path
@@ -23,12 +23,14 @@ from pipeline.dataset.readers import read
 from pipeline.dataset.records import NO_CLASS
 from pipeline.dataset.splits import Splits, assign_splits, require_images
 
-IMAGES = ["path", "sha256", "width", "height", "frames", "format", "class", "split", "status", "reason"]
-TWINS = ["path", "class", "split", "status", "twin", "twin_class", "twin_split", "twin_status", "same", "correlation"]
+IMAGE_COLUMNS = ["path", "sha256", "width", "height", "frames", "format", "class", "split", "status", "reason"]
+TWIN_COLUMNS = ["path", "class", "split", "status", "twin", "twin_class", "twin_split", "twin_status", "same", "correlation"]
 
 
-class Pack:
-    """Writes <split>.npy, uint8 (N, H, W, C), and <split>_labels.npy, int64 (N,), whose length need not be known before."""
+class SplitWriter:
+    """Writes <split>.npy, uint8 (N, H, W, C), and <split>_labels.npy, int64 (N,), chunk by chunk, without knowing N beforehand.
+
+    size: side in pixels."""
 
     def __init__(self, folder: Path, split: str, size: int, channels: int) -> None:
         self.shape = (size, size, channels)
@@ -40,7 +42,7 @@ class Pack:
         self._write_header()
 
     def append(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Add images (N, H, W, C) and their labels (N,)."""
+        """Write images (N, H, W, C) and their labels (N,)."""
         data = np.ascontiguousarray(images).tobytes()
         self.stream.write(data)
         self.digest.update(data)
@@ -49,7 +51,7 @@ class Pack:
             counts += np.bincount(images[..., channel].ravel(), minlength=256)
 
     def close(self) -> bytes:
-        """Finish both files; return the digest of pixels and labels."""
+        """Finish both files; return the sha256 of pixels and labels, 32 bytes."""
         self._write_header()
         self.stream.close()
         labels = np.array(self.labels, np.int64)
@@ -58,7 +60,7 @@ class Pack:
         return self.digest.digest()
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Return mean and standard deviation per channel in [0, 1], exact from the histograms."""
+        """Return the mean and standard deviation of each channel, in [0, 1], computed exactly from the histograms, to 6 decimals."""
         values = np.arange(256) / 255
         weights = self.histogram / self.histogram.sum(axis=1, keepdims=True)
         mean = weights @ values
@@ -66,36 +68,36 @@ class Pack:
         return [round(float(m), 6) for m in mean], [round(max(float(s), 1e-6), 6) for s in std]
 
     def _write_header(self) -> None:
-        # NumPy pads the header so that the first dimension can grow; the final header fits over the first.
+        # NumPy pads the header for a growing first dimension, so the final one has the length of the first and overwrites it.
         self.stream.seek(0)
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(self.labels), *self.shape)}
         npy.write_array_header_1_0(self.stream, header)
 
 
 def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) -> Manifest:
-    """Write the packed splits, images.csv, twins.csv and manifest.json; return the manifest.
+    """Write the packed splits, images.csv, twins.csv, manifest.json and the data report; return the manifest.
 
-    page: path of the data report. scratch: folder of the chunks, which survive a kill.
+    page: path of the data report. scratch: folder of the chunks, which survive a kill so that the next run resumes.
     Raises DataError for too few images of a class, a class missing from a split, or too many unusable files."""
     samples = read(raw, cfg.dataset)
     classes = cfg.dataset.classes or sorted({sample.label for sample in samples} - {NO_CLASS})
     with chunks(samples, Settings.of(cfg), scratch, cfg.machine.keep) as files:
         splits = assign_splits(samples, *records_of(files, len(samples)), cfg)
-        write_tables(prepared, splits)  # before any refusal, as they give the reasons
+        write_tables(prepared, splits)  # before any error is raised, as they give the reasons
         if splits.stray:
             print(stray(splits), flush=True)
-        refuse_bad(splits, cfg.resize)
-        counts = count(splits, classes)
+        require_usable(splits, cfg.resize)
+        counts = count_images(splits, classes)
         require_images(splits, counts, cfg.dataset.split)
-        packs = pack(files, splits, classes, prepared, cfg)
+        writers = pack(files, splits, classes, prepared, cfg)
     digest = hashlib.sha256("\0".join(classes).encode(errors="surrogatepass"))
-    for written in packs:
-        digest.update(written.close())
-    mean, std = packs[0].statistics()
+    for writer in writers:
+        digest.update(writer.close())
+    mean, std = writers[0].statistics()  # of the train split
     manifest = Manifest(
         dataset=cfg.dataset.name,
         classes=classes,
-        image_shape=packs[0].shape,
+        image_shape=writers[0].shape,
         method=cfg.resize.method,
         mean=mean,
         std=std,
@@ -110,57 +112,62 @@ def resize(cfg: Config, raw: Path, prepared: Path, page: Path, scratch: Path) ->
     return manifest
 
 
-def refuse_bad(splits: Splits, resize: Resize) -> None:
-    """Raise DataError, naming the first file, if more are unusable than resize.max_refused allows."""
+def require_usable(splits: Splits, config: Resize) -> None:
+    """Raise DataError, naming the first unusable file, if their share exceeds resize.max_refused, or if any is with on_bad=stop."""
     refused, total = splits.refused, len(splits.samples)
-    limit = 0 if resize.on_bad == "stop" else resize.max_refused
+    if config.on_bad == "stop":
+        limit, allowed, remedy = 0.0, "resize.on_bad=stop", "choose resize.on_bad=skip"
+    else:
+        limit, allowed, remedy = config.max_refused, f"resize.max_refused={config.max_refused}", "raise resize.max_refused"
     if total and len(refused) / total > limit:
         first = f"{shown(splits.samples[refused[0]].path)}: {splits.reason(refused[0])}"
-        allowed = "resize.on_bad=stop" if resize.on_bad == "stop" else f"resize.max_refused={resize.max_refused}"
         raise DataError(
             f"{len(refused):,} of {counted(total, 'file')} can't be used, more than {allowed} allows; the first is {first}. "
-            f"Remove them, or {'choose resize.on_bad=skip' if resize.on_bad == 'stop' else 'raise resize.max_refused'}"
+            f"Remove them, or {remedy}"
         )
 
 
-def count(splits: Splits, classes: list[str]) -> dict[str, dict[str, int]]:
+def count_images(splits: Splits, classes: list[str]) -> dict[str, dict[str, int]]:
     """Return split → class → number of images used."""
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS}
-    for sample, split in zip(splits.samples, splits.assigned, strict=True):
-        if split != NONE:
-            counts[SPLITS[split]][sample.label] += 1
+    for sample, assigned in zip(splits.samples, splits.assigned, strict=True):
+        if assigned != NONE:
+            counts[SPLITS[assigned]][sample.label] += 1
     return counts
 
 
-def pack(files: list[Path], splits: Splits, classes: list[str], prepared: Path, cfg: Config) -> list[Pack]:
-    """Write the images of every split in the samples' order; return the packs, still open, in SPLITS' order."""
-    packs = [Pack(prepared, split, cfg.resize.size, cfg.dataset.channels) for split in SPLITS]
+def pack(files: list[Path], splits: Splits, classes: list[str], prepared: Path, cfg: Config) -> list[SplitWriter]:
+    """Write the images of every split in the order of the samples; return the writers, still open, in the order of SPLITS.
+
+    files: the chunks, in the order of the samples."""
+    writers = [SplitWriter(prepared, split, cfg.resize.size, cfg.dataset.channels) for split in SPLITS]
     label_of = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_of.get(sample.label, NONE) for sample in splits.samples])
     start = 0
     for path in files:
         chunk = Chunk.read(path)
-        used = start + np.flatnonzero(chunk.records["used"])
-        for number, written in enumerate(packs):
-            here = splits.assigned[used] == number
-            written.append(chunk.pixels[here], labels[used[here]])
+        used = start + np.flatnonzero(chunk.records["used"])  # sample numbers of chunk.pixels
+        for number, writer in enumerate(writers):
+            in_split = splits.assigned[used] == number
+            writer.append(chunk.pixels[in_split], labels[used[in_split]])
         start += len(chunk.records)
-    return packs
+    return writers
 
 
 def write_tables(prepared: Path, splits: Splits) -> None:
     """Write images.csv, one row per source image, and twins.csv, one row per pair of near-duplicates."""
-    write_csv(prepared / "images.csv", IMAGES, (_row(splits, i) for i in range(len(splits.samples))))
-    write_csv(prepared / "twins.csv", TWINS, (_pair(splits, pair) for pair in splits.pairs))
+    write_csv(prepared / "images.csv", IMAGE_COLUMNS, (_image_row(splits, i) for i in range(len(splits.samples))))
+    write_csv(prepared / "twins.csv", TWIN_COLUMNS, (_twin_row(splits, pair) for pair in splits.pairs))
 
 
-def _row(splits: Splits, i: int) -> list[object]:
+def _image_row(splits: Splits, i: int) -> list[object]:
     sample, record = splits.samples[i], splits.records[i]
-    made = [record["width"], record["height"], record["frames"], record["format"].decode()]
-    placed = [sample.label, splits.split_name(i), splits.status(i), splits.reason(i)]
-    return [sample.path, record["sha256"].decode(), *made, *placed]
+    file = [sample.path, record["sha256"].decode(), record["width"], record["height"], record["frames"], record["format"].decode()]
+    return [*file, sample.label, splits.split_name(i), splits.status(i), splits.reason(i)]
 
 
-def _pair(splits: Splits, pair: np.void) -> list[object]:
-    both = [[splits.samples[i].path, splits.samples[i].label, splits.drawn_name(i), splits.status(i)] for i in (pair["one"], pair["other"])]
-    return [*both[0], *both[1], "bytes" if splits.is_exact(pair) else "picture", f"{pair['correlation']:.4f}"]
+def _twin_row(splits: Splits, pair: np.void) -> list[object]:
+    one, other = (
+        [splits.samples[i].path, splits.samples[i].label, splits.drawn_name(i), splits.status(i)] for i in (pair["one"], pair["other"])
+    )
+    return [*one, *other, "bytes" if splits.is_exact(pair) else "picture", f"{pair['correlation']:.4f}"]

@@ -65,7 +65,7 @@ class Airbench(nn.Sequential):
     kernel: height = width of the patches; the 2 C kernel² filters are each whitening direction and its opposite, as GELU would
     suppress one of the two. whitening_eps: added to each direction's variance. widths: channels out of each block.
     norm_momentum, norm_eps: torch's of batch norm. divisor: of the scores.
-    Before `start_from`, each filter is a single pixel: the whitening of independent pixels.
+    Before `init_whitening`, each filter is a single pixel: the whitening of independent pixels.
     Raises TooSmallError for three blocks and images of fewer than 9 pixels."""
 
     def __init__(
@@ -103,7 +103,7 @@ class Airbench(nn.Sequential):
         self.head = DividedLinear(channels, num_classes, divisor)
 
     @torch.no_grad()
-    def start_from(self, images: Tensor) -> None:
+    def init_whitening(self, images: Tensor) -> None:
         """Set the whitening filters to the principal directions of image patches, divided by their standard deviations.
 
         images: (N, C, H, W), normalised, on any device; the original takes the first 5,000 training images. In double precision and with

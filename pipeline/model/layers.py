@@ -244,4 +244,4 @@ KINDS: dict[str, MakeLayer] = {
     **POOLINGS,
     **{make.__name__: make for make in OTHERS},
 }
-OF_MAPS = {"conv", *POOLINGS, "local_response_norm", "dropout2d"}  # kinds that take (C, H, W) alone
+MAP_KINDS = {"conv", *POOLINGS, "local_response_norm", "dropout2d"}  # kinds that take (C, H, W) alone

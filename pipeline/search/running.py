@@ -1,4 +1,4 @@
-"""A training at work, as the driver sees it, and how it may fail."""
+"""A running training as the driver sees it, and how it may fail."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,22 +11,22 @@ from pipeline.search.trial import Ended
 
 @dataclass
 class Running:
-    """A trial at work. heard: when it last told something."""
+    """One training of a trial, running in a process of its own. last_message: its time, by the monotonic clock."""
 
     task: Task
     process: ForkServerProcess
     connection: Connection
-    heard: float = field(default_factory=time.monotonic)
-    claims: str | None = None  # its training's key, while it waits for an equal trial
+    last_message: float = field(default_factory=time.monotonic)
+    claims: str | None = None  # key of its training, until its claim is answered
     ended: Ended | None = None
     is_hanging: bool = False
-    is_closed: bool = False  # nothing more will be told
-    is_equal: bool = False  # it has the result of an equal training
+    is_closed: bool = False  # the connection has ended
+    is_duplicate: bool = False  # it takes the result of an equal training
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The training by which a trial fails. again: whether another attempt may end otherwise; counts: among a point's attempts."""
+    """A failed training, and with it its trial. again: whether a retry may succeed; counts: as one of the point's attempts."""
 
     task: Task
     reason: str

@@ -17,7 +17,7 @@ from pipeline.config.secrets import redact
 from pipeline.search.task import Task
 from pipeline.tracking.events import trial_tags
 
-CLAIM, REPORT, DONE, GIVEN_UP, FAILED = "claim", "report", "done", "given up", "failed"
+CLAIM, REPORT, DONE, PRUNED, FAILED = "claim", "report", "done", "pruned", "failed"
 LONGEST_REASON = 2_000  # characters of the end of a traceback, in the ledger
 
 
@@ -32,7 +32,7 @@ class Ended:
 
 
 class TrialProcess:
-    """The trial's end of the connection to the driver; every question waits for its answer."""
+    """The trial's end of the connection to the driver; every message waits for its answer."""
 
     def __init__(self, task: Task, connection: Connection) -> None:
         self.task, self.connection = task, connection
@@ -46,12 +46,12 @@ class TrialProcess:
         return {"name": task.name, "point": f"{task.sweep}-{task.point}", **tags}
 
     def claim(self, key: str) -> None:
-        """Say which training this is. Raises Settled where an equal one has ended; waits while an equal one is at work."""
+        """Say which training this is. Waits while an equal one is running; raises Settled if one has a result."""
         if not self._answer(CLAIM, key):
             raise Settled("an equal trial has this result")
 
     def report(self, epoch: int, value: float) -> None:
-        """Tell the value after an epoch. Raises Settled where the trial is given up."""
+        """Report the value after an epoch. Raises Settled if the trial is pruned."""
         self.epochs.append(epoch)
         if self._answer(REPORT, epoch, value):
             raise Settled(f"pruned after epoch {epoch}")
@@ -84,7 +84,7 @@ def _outcome(work: Work, task: Task, process: TrialProcess) -> Ended:
         scores = work(task, process)
         return Ended(DONE, scores if isinstance(scores, tuple) else (scores,))
     except Settled as settled:
-        return Ended(GIVEN_UP, reason=str(settled))
+        return Ended(PRUNED, reason=str(settled))
     except (Exception, Stopped) as error:
         code, reason = verdict(error)
         told = redact(traceback.format_exc()) if is_unexpected(error) else ""

@@ -19,15 +19,15 @@ def main(cfg: Config, places: Places) -> None:
     bundle = Bundle.read(places.source("bundle"))
     prepared = places.source("prepared")
     bundle.require(Manifest.read(prepared))
-    pictures, page = places.target("pictures"), places.page("walk")
+    pictures, film, walk = places.target("pictures"), places.target("film"), places.page("walk")
     write_pictures(bundle, prepared, pictures, cfg.explain, cfg.evaluate.tta)
-    write_film(bundle, film := places.target("film"))
-    reason = write_walk_or_note(bundle, prepared, page, cfg.explain.walk)
+    write_film(bundle, film)
+    no_walk = write_walk_or_note(bundle, prepared, walk, cfg.explain.walk)
     with resumed_run(cfg, bundle, places.home) as run:
         run.log_pictures(pictures, film)
-        run.log_file(page, "reports")
+        run.log_file(walk, "reports")
     print(f"{counted(len(list(pictures.iterdir())), 'picture')} of filters, units, feature maps and mistakes: {places.show(pictures)}")
-    print(f"no walk through this network: {reason}" if reason else f"a page in which the network runs: {places.show(page)}")
+    print(f"no walk through this network: {no_walk}" if no_walk else f"a page in which the network runs: {places.show(walk)}")
 
 
 if __name__ == "__main__":

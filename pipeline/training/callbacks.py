@@ -168,7 +168,7 @@ class Progress(Callback):
     def on_step_end(self, loop: Loop) -> None:
         if time.monotonic() - self.printed > (self.EVERY_ON_TERMINAL if self.is_terminal else self.EVERY):
             self.printed = time.monotonic()
-            share = loop.batch / loop.batches
+            share = loop.batches_done / loop.batches
             self._print(loop, f"{share:4.0%} of the epoch", loop.epoch - 1 + share, "\r" if self.is_terminal else "\n")
 
     def on_epoch_end(self, loop: Loop) -> None:
@@ -210,7 +210,7 @@ class Checkpointing(Callback):
     def _save(self, loop: Loop) -> None:
         try:
             if loop.fabric.is_global_zero:
-                self.checkpoints.save(loop.state_dict(), self.checkpoints.place(loop.epoch))
+                self.checkpoints.save(loop.state_dict(), self.checkpoints.path_of(loop.epoch))
         except OSError as error:
             self.failures += 1
             if self.failures == MOST_FAILURES:

@@ -16,8 +16,8 @@ from pipeline.config.schema import Training
 from pipeline.dataset.loaders import Batch
 from pipeline.dataset.normalise import scaled, scaling
 from pipeline.model.layers import constrained
-from pipeline.training.device import laid_out
-from pipeline.training.losses import Part, counted, in_parts, whole_loss
+from pipeline.training.device import to_memory_format
+from pipeline.training.losses import MicroBatch, loss_weight, split_batch, whole_loss
 from pipeline.training.mixup import Mixing
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
@@ -49,7 +49,7 @@ class Classifier(L.LightningModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.network = laid_out(network, training.layout)
+        self.network = to_memory_format(network, training.layout)
         self.average = Average(self.network, training.average) if training.average else None
         self.loss = loss
         self.make_optimizer = make_optimizer
@@ -87,22 +87,22 @@ class Classifier(L.LightningModule):
             self.scaling = width, scaling(self.mean, self.std, width, layout)
         return scaled(images, self.scaling[1], layout)
 
-    def parts(self, images: Tensor, labels: Tensor, step: int) -> list[Part]:
-        """Normalise a batch of uint8 images, (B, H, W, C), apply mixup or CutMix, and cut it into the parts of training.accumulate."""
+    def micro_batches(self, images: Tensor, labels: Tensor, step: int) -> list[MicroBatch]:
+        """Normalise a batch of uint8 images, (B, H, W, C), apply mixup or CutMix, and split it for training.accumulate."""
         seen, others, share = self.prepared(images), labels, 1.0
         if self.mixing:
             seen, others, share = self.mixing(seen, labels, step)
-        return in_parts(seen, labels, others, share, self.loss, at_once(self.training_config))
+        return split_batch(seen, labels, others, share, self.loss, at_once(self.training_config))
 
-    def training_step(self, part: Part) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # one argument, not any
-        """Return a part's share of its batch's loss, () each: with auxiliary heads, for the backward pass, and without, detached."""
-        scores, loss, whole = part.losses(self.network, self.loss, self.network(part.images))
-        self.accumulators["train"].add_scores(scores, part.larger)
+    def training_step(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # one argument, not any
+        """Return its share of the batch's loss, () each: with auxiliary heads, for the backward pass, and without, detached."""
+        scores, loss, whole = micro_batch.losses(self.network, self.loss, self.network(micro_batch.images))
+        self.accumulators["train"].add_scores(scores, micro_batch.larger)
         return whole, loss.detach()
 
-    def forward(self, part: Part) -> tuple[Tensor, Tensor]:
+    def forward(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Run the training step: DDP wraps `forward`."""
-        return self.training_step(part)
+        return self.training_step(micro_batch)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip the gradient norm to training.clip."""
@@ -120,7 +120,7 @@ class Classifier(L.LightningModule):
         """Accumulate loss and accuracy of a batch: uint8 (B, H, W, C) and labels (B,)."""
         images, labels = batch
         scores, loss, _ = whole_loss(self.kept, self.loss, self.kept(self.prepared(images)), labels)
-        self.accumulators["validation"].add_loss(loss, counted(self.loss, labels))
+        self.accumulators["validation"].add_loss(loss, loss_weight(self.loss, labels))
         self.accumulators["validation"].add_scores(scores, labels)
 
     def epoch_metrics(self, sum_of_ranks: Callable[[Tensor], Tensor]) -> tuple[int, dict[str, float]]:

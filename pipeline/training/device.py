@@ -72,7 +72,7 @@ def set_up_processor(threads: int) -> None:
         libc.mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
-def laid_out(network: nn.Module, layout: str) -> nn.Module:
+def to_memory_format(network: nn.Module, layout: str) -> nn.Module:
     """Convert the network in place to a memory layout, channels_last or contiguous, and return it."""
     changed: nn.Module = network.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's own types lack it
     return changed

@@ -79,21 +79,21 @@ def rank_failures(training: Training, fail: Callable[[str], None]) -> Iterator[N
             torch.distributed.destroy_process_group()  # NCCL would wait for the dead rank
 
 
-def agree_on_buffers(module: nn.Module) -> None:
+def broadcast_buffers(module: nn.Module) -> None:
     """Broadcast rank 0's buffers, which are batch-norm statistics; only rank 0 writes checkpoints and bundles."""
     for buffer in module.buffers():
         torch.distributed.broadcast(buffer, 0)
 
 
-def factor_of_rank(count: Tensor | int) -> Tensor | None:
-    """Return the factor for this rank's loss that makes DDP's mean over ranks the mean over images; None: 1.
+def rank_loss_scale(weight: Tensor | int) -> Tensor | None:
+    """Return the factor for this rank's loss, (), that makes DDP's mean over ranks the mean over images; None: 1.
 
-    count: the weight of this rank's images: their number, which is equal on all ranks, or with class weights a tensor, ()."""
-    if isinstance(count, int) or not torch.distributed.is_initialized():
+    weight: of this rank's images: their number, which is equal on all ranks, or with class weights a tensor, ()."""
+    if isinstance(weight, int) or not torch.distributed.is_initialized():
         return None
-    of_all = count.clone()
-    torch.distributed.all_reduce(of_all)
-    return count * torch.distributed.get_world_size() / of_all
+    total = weight.clone()
+    torch.distributed.all_reduce(total)
+    return weight * torch.distributed.get_world_size() / total
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -144,14 +144,14 @@ def require_variance(network: nn.Module, manifest: Manifest, training: Training)
     if torch.cuda.is_available() and ranks_of(training) > 1:
         return  # synchronised batch norm sees the images of all devices
     images = min(manifest.images("train"), training.overfit_images or manifest.images("train"))
-    smallest, side = smallest_part(images, training), training.input or manifest.size
+    smallest, side = smallest_micro_batch(images, training), training.input or manifest.size
     if smallest == 1 and (layers := single_value_norms(network, manifest.channels, side)):
         where = "each part of a batch" if at_once(training) == 1 else "the last part of an epoch"
         raise lone_image(layers[0], side, training, where)
 
 
-def smallest_part(images: int, training: Training) -> int:
-    """Return the size of the smallest part of a batch that a device processes at once in an epoch of so many images."""
+def smallest_micro_batch(images: int, training: Training) -> int:
+    """Return the size of the smallest micro-batch of one rank in an epoch of so many images."""
     ranks, most = ranks_of(training), at_once(training)
     order = EpochOrder(images, training.batch_size // ranks, seed=0, ranks=ranks)
     of_rank = np.diff([0, *order.ends]) // ranks

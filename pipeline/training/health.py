@@ -41,7 +41,7 @@ class Health(Callback):
         self.warned: set[str] = set()
 
     def on_before_step(self, loop: Loop) -> None:
-        if loop.batch == (loop.batches - 1) // 2:
+        if loop.batches_done == (loop.batches - 1) // 2:
             weights = learning_weights(loop.module.network)
             self.before = {name: weight.detach().clone() for name, weight in weights.items()}
             self.found["gradient"] = {name: 0.0 if weight.grad is None else _norm(weight.grad) for name, weight in weights.items()}

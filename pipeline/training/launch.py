@@ -24,7 +24,7 @@ from pipeline.config.atomic import replace
 from pipeline.config.errors import ConfigError, PipelineError, Stopped, is_unexpected, verdict
 from pipeline.config.paths import Places
 from pipeline.config.process import open_streams
-from pipeline.config.ranks import helping, rank_of, record_failure
+from pipeline.config.ranks import as_nonzero_rank, rank_of, record_failure
 from pipeline.config.schema import Config, Training
 from pipeline.config.secrets import redact
 from pipeline.training.distributed import FIRST_FAILURE, POLL, failure_in
@@ -137,7 +137,7 @@ def _work_as_rank(work: Work, cfg: Config, places: Places, first_failure: Path) 
         signal.signal(number, _stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     try:
-        with helping() if rank_of(cfg.training) else nullcontext():
+        with as_nonzero_rank() if rank_of(cfg.training) else nullcontext():
             return work(cfg, places)
     except (Exception, Stopped) as error:
         code, reason = verdict(error)

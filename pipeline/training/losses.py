@@ -1,4 +1,4 @@
-"""Losses that torch lacks, scores (B, classes) and labels (B,) -> mean loss (); and batches that are cut into parts.
+"""Losses that torch lacks, scores (B, classes) and labels (B,) -> mean loss (); and micro-batches for gradient accumulation.
 
 weight: (classes,), the weight of each class's images in the mean (training.balance=weights); None: all count the same."""
 
@@ -29,8 +29,8 @@ class ImageLoss(nn.Module):
         losses = self.of_images(scores, labels)  # (B,)
         if self.weight is None:
             return losses.mean()
-        counted = self.weight[labels]  # (B,)
-        return (counted * losses).sum() / counted.sum()
+        weights = self.weight[labels]  # (B,)
+        return (weights * losses).sum() / weights.sum()
 
 
 class HalfSquaredError(ImageLoss):
@@ -94,7 +94,7 @@ class MAPCriterion(ImageLoss):
         return F.cross_entropy(torch.cat([scores, rubbish], dim=1), labels, reduction="none")
 
 
-def counted(loss: nn.Module, labels: Tensor) -> Tensor | int:
+def loss_weight(loss: nn.Module, labels: Tensor) -> Tensor | int:
     """Return the weight of images with these labels, (B,), in the mean of `loss`: their number, or the sum of their class weights."""
     weight = getattr(loss, "weight", None)
     if weight is None or isinstance(loss, nn.MultiMarginLoss):  # torch divides this one by the number of images, not by their weight
@@ -115,17 +115,17 @@ def whole_loss(network: nn.Module, loss: nn.Module, answer: Any, labels: Tensor)
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some images of a batch, which may be mixed with others by mixup or CutMix."""
+class MicroBatch:
+    """Some images of a batch, possibly mixed with others by mixup or CutMix, whose gradients are computed at once."""
 
     images: Tensor  # (B, C, H, W)
     labels: Tensor  # (B,)
     others: Tensor  # (B,): labels of the images mixed in
     share: float  # of an image's own label, 0..1
-    batch: Tensor | int | None  # weight of the whole batch; None: this part is all of it
+    batch: Tensor | int | None  # weight of the whole batch; None: this micro-batch is all of it
 
     def losses(self, network: nn.Module, loss: nn.Module, answer: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scores and losses as `whole_loss` does, the losses scaled to this part's share of its batch."""
+        """Return scores and losses as `whole_loss` does, the losses scaled to this micro-batch's share of its batch."""
         scores, own, own_whole = self._of_labels(network, loss, answer, self.labels)
         if self.share == 1:
             return scores, own, own_whole
@@ -136,7 +136,7 @@ class Part:
         scores, main, whole = whole_loss(network, loss, answer, labels)
         if self.batch is None:
             return scores, main, whole
-        share = counted(loss, labels) / self.batch
+        share = loss_weight(loss, labels) / self.batch
         return scores, main * share, whole * share
 
     @property
@@ -145,9 +145,9 @@ class Part:
         return self.labels if self.share > 0.5 else self.others
 
 
-def in_parts(images: Tensor, labels: Tensor, others: Tensor, share: float, loss: nn.Module, most: int) -> list[Part]:
-    """Cut a batch into the fewest parts of at most `most` images, of nearly equal size."""
+def split_batch(images: Tensor, labels: Tensor, others: Tensor, share: float, loss: nn.Module, most: int) -> list[MicroBatch]:
+    """Split a batch into as few micro-batches as hold at most `most` images each, of nearly equal size."""
     count = math.ceil(len(labels) / most)
-    batch = counted(loss, labels) if count > 1 else None
+    batch = loss_weight(loss, labels) if count > 1 else None
     cut = (tensor.tensor_split(count) for tensor in (images, labels, others))
-    return [Part(seen, own, other, share, batch) for seen, own, other in zip(*cut, strict=True)]
+    return [MicroBatch(seen, own, other, share, batch) for seen, own, other in zip(*cut, strict=True)]

@@ -14,7 +14,7 @@ from pipeline.config.schema import Config
 from pipeline.config.wording import counted
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.distributed import require_variance
-from pipeline.training.fit import classifier_of, fabric_of, train_batches, train_images
+from pipeline.training.fit import launch_fabric, make_classifier, train_images, train_loader
 from pipeline.training.loop import Callback, Loop
 
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates; with batch norm SGD tolerates more than 1
@@ -51,8 +51,8 @@ def rate_test(cfg: Config, network: nn.Module, manifest: Manifest, prepared: Pat
     cfg.training.devices = cfg.training.nodes = 1  # batch_size is that of all devices together
     cfg.training.average, cfg.training.compile = None, False
     require_variance(network, manifest, cfg.training)
-    ramp, batches = Ramp(cfg.optimizer["lr"]), train_batches(cfg, train_images(cfg, prepared))
-    loop = Loop(fabric_of(cfg.training), classifier_of(cfg, network, manifest), STEPS, [ramp])
+    ramp, batches = Ramp(cfg.optimizer["lr"]), train_loader(cfg, train_images(cfg, prepared))
+    loop = Loop(launch_fabric(cfg.training), make_classifier(cfg, network, manifest), STEPS, [ramp])
     with suppress(DivergedError):  # the loop may notice it first
         loop.fit(batches, None, cfg.training.epochs)
     losses = np.array([loss for loss in ramp.losses if math.isfinite(loss)])

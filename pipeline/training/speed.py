@@ -25,7 +25,7 @@ from pipeline.dataset.loaders import Batch, PackedImages, loader
 from pipeline.dataset.progress import duration
 from pipeline.model.forward_pass import in_mode
 from pipeline.training.device import set_up_processor
-from pipeline.training.fit import configured_classifier, fabric_of
+from pipeline.training.fit import configured_classifier, launch_fabric
 from pipeline.training.loop import Loop
 
 BUDGET = 0.5  # seconds for the steps that are measured
@@ -90,7 +90,7 @@ def loop_of(cfg: Config, network: nn.Module, classes: int) -> Loop:
     cfg.training.compile, cfg.training.divergence = False, math.inf  # random images may make it diverge
     half = [0.5] * cfg.dataset.channels
     loss = build("loss", cfg.loss, nn.Module)
-    return Loop(fabric_of(cfg.training), configured_classifier(cfg, network.train(), half, half, classes, loss), sys.maxsize)
+    return Loop(launch_fabric(cfg.training), configured_classifier(cfg, network.train(), half, half, classes, loss), sys.maxsize)
 
 
 def _evaluating(loop: Loop, images: Tensor, labels: Tensor) -> float:

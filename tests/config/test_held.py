@@ -131,7 +131,7 @@ def test_a_stage_is_marked_before_its_config_is_read(tmp_path: Path) -> None:
     (tmp_path / "conf.lock").write_text("values: {}\n")
     script = "import sys; from pathlib import Path; from pipeline.config import cli; cli.WORKSPACE = Path(sys.argv.pop(1)); "
     command = [sys.executable, "-c", f"{script}cli.launch('train', None)", str(tmp_path), "--config-name", "params", "--config-dir", "no"]
-    for rank, marks in (("1", 0), ("0", 1)):  # a helper of another leaves that to it
+    for rank, marks in (("1", 0), ("0", 1)):  # a rank other than 0 leaves that to rank 0
         variables = os.environ | {"DVC_EXP_NAME": "night-1", "DVC_STAGE": "train", "RANK": rank}
         done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False)
         assert "ConfigError" in done.stderr

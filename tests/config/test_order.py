@@ -181,7 +181,7 @@ def test_the_order_of_branches_counts_too_and_of_a_class_s_options_not() -> None
 def test_swapped_layers_are_tried_out_anew(project: Copy) -> None:
     project.edit("conf/model/cnn.yaml", "  scores: {kind: linear} # no `units`: one score per class\n", "")
     project.edit("conf/model/cnn.yaml", "layers:\n", "layers:\n  scores: {kind: linear}\n")
-    with pytest.raises(ConfigError, match=r"conv takes maps, but after a linear entry there are none"):
+    with pytest.raises(ConfigError, match=r"conv needs feature maps, but a linear layer before it flattens them"):
         project.configure()
 
 

@@ -5,7 +5,7 @@ import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from pipeline.config.errors import ConfigError
-from pipeline.config.ranks import NAMES, at_once, may_help, rank_of, record_failure, starts_ranks
+from pipeline.config.ranks import NAMES, at_once, may_be_nonzero_rank, rank_of, record_failure, starts_ranks
 from tests.conftest import MakeConfig
 
 
@@ -31,7 +31,7 @@ def test_the_rank_is_what_the_launcher_says(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert rank_of(config("training=ddp", "training.nodes=3").training) == rank
-    assert may_help() is (rank > 0)
+    assert may_be_nonzero_rank() is (rank > 0)
     assert rank_of(config().training) == 0  # as where SLURM starts one training for each of its tasks
 
 

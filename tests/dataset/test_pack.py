@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.dataset.resize import Pack
+from pipeline.dataset.resize import SplitWriter
 
 
-def packed(folder: Path, images: NDArray[np.uint8], labels: list[int]) -> tuple[Pack, bytes]:
+def packed(folder: Path, images: NDArray[np.uint8], labels: list[int]) -> tuple[SplitWriter, bytes]:
     folder.mkdir(exist_ok=True)
-    pack = Pack(folder, "train", images.shape[1], images.shape[3])
+    writer = SplitWriter(folder, "train", images.shape[1], images.shape[3])
     for start in range(0, len(images), 7):
-        pack.append(images[start : start + 7], np.array(labels[start : start + 7], np.int64))
-    return pack, pack.close()
+        writer.append(images[start : start + 7], np.array(labels[start : start + 7], np.int64))
+    return writer, writer.close()
 
 
 @pytest.fixture

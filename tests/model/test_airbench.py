@@ -138,7 +138,7 @@ def test_filters_begin_as_those_of_independent_pixels(composed: Compose) -> None
 def test_what_comes_of_the_images_that_it_starts_from_has_the_identity_as_covariance(channels: int, composed: Compose) -> None:
     network = airbench(composed, side=9, channels=channels)
     images = correlated_images(250, channels)  # more than are looked at together, and not a whole number of times
-    network.start_from(images)
+    network.init_whitening(images)
     half = 4 * channels
     seen = network.whiten(images)[:, :half].transpose(0, 1).flatten(1)  # (directions, places)
     torch.testing.assert_close(seen @ seen.T / seen.shape[1], torch.eye(half), atol=0.01, rtol=0)
@@ -148,7 +148,7 @@ def test_what_comes_of_the_images_that_it_starts_from_has_the_identity_as_covari
 
 def test_a_direction_without_variance_is_not_blown_up(composed: Compose) -> None:
     network = airbench(composed)
-    network.start_from(torch.zeros(2, 3, 8, 8))
+    network.init_whitening(torch.zeros(2, 3, 8, 8))
     norms = network.whiten.weight.flatten(1).norm(dim=1)
     torch.testing.assert_close(norms, torch.full((24,), 0.0005**-0.5))
 
@@ -156,8 +156,8 @@ def test_a_direction_without_variance_is_not_blown_up(composed: Compose) -> None
 def test_filters_come_in_order_of_variance_each_with_a_sign_that_the_images_order_does_not_choose(composed: Compose) -> None:
     images = correlated_images(100)
     one, other = airbench(composed), airbench(composed)
-    one.start_from(images)
-    other.start_from(-images.flip(0))
+    one.init_whitening(images)
+    other.init_whitening(-images.flip(0))
     torch.testing.assert_close(one.whiten.weight, other.whiten.weight)
     filters = one.whiten.weight[:12].flatten(1)
     assert (filters.norm(dim=1).diff() > 0).all()  # the length is one over the square root of the variance

@@ -106,7 +106,7 @@ OF_BLOCKS = [
         ),
         (
             {"a": {"kind": "linear", "units": 9}, "b": CONV},
-            r"layers\.b: conv takes maps, but after a linear entry there are none; put it before the first linear entry",
+            r"layers\.b: conv needs feature maps, but a linear layer before it flattens them; put it before the first linear layer",
         ),
         (
             {"a": SCORES, "b": {"kind": "against_zero"}},

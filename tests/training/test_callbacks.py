@@ -164,7 +164,7 @@ class Later(Callback):
         self.progress = progress
 
     def on_step_end(self, loop: Loop) -> None:
-        if (loop.epoch, loop.batch) == (2, 6):
+        if (loop.epoch, loop.batches_done) == (2, 6):
             self.progress.start -= 1800
             self.progress.printed -= 1800
 

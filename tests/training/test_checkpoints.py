@@ -36,7 +36,7 @@ def save(checkpoints: Checkpoints, *epochs: int) -> Path:
     """Save checkpoints of these epochs; return the last one's file."""
     path = checkpoints.folder
     for epoch in epochs:
-        checkpoints.save(state(epoch), path := checkpoints.place(epoch))
+        checkpoints.save(state(epoch), path := checkpoints.path_of(epoch))
     return path
 
 
@@ -64,10 +64,10 @@ def test_state_checksum_and_their_folder_are_on_the_disk_before_the_checkpoint_c
 
     def fsync(descriptor: int, flush: Callable[[int], None] = os.fsync) -> None:
         flush(descriptor)
-        flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, checkpoints.place(1).exists()))
+        flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, checkpoints.path_of(1).exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    checkpoints.save(state(1), checkpoints.place(1))
+    checkpoints.save(state(1), checkpoints.path_of(1))
     assert flushed == [("epoch-000001.partial", False), ("epoch-000001.sha256.partial", False), (checkpoints.folder.name, True)]
 
 
@@ -93,8 +93,8 @@ def test_no_flipped_bit_and_no_lost_byte_is_loaded(checkpoints: Checkpoints) -> 
 
 def test_where_the_newest_is_damaged_the_one_before_is_used_and_said(checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str]) -> None:
     save(checkpoints, 1, 2)
-    checkpoints.place(2).write_bytes(b"")
-    assert checkpoints.latest() == checkpoints.place(1)
+    checkpoints.path_of(2).write_bytes(b"")
+    assert checkpoints.latest() == checkpoints.path_of(1)
     assert "epoch-000002.ckpt is damaged" in (told := capsys.readouterr().err)
     assert "the one before is used, or the beginning" in told
 
@@ -115,7 +115,7 @@ def test_another_trainings_checkpoint_is_refused_with_what_differs(checkpoints: 
         r"another training: it differs in config\.model\.name \(here 'lenet', there 'vgg'\), config\.seed \(here 0, there 1\)\. Remove"
     )
     with pytest.raises(DataError, match=expected):
-        checkpoints.load(checkpoints.place(1))
+        checkpoints.load(checkpoints.path_of(1))
 
 
 class Payload:
@@ -125,7 +125,7 @@ class Payload:
 
 def test_a_checkpoint_runs_no_code(checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = checkpoints.place(1)
+    path = checkpoints.path_of(1)
     torch.save({"weights": Payload(), "identity": IDENTITY}, path)
     path.with_suffix(".sha256").write_text(sha256(path))
     with pytest.raises(DataError, match="is no checkpoint of ours: it holds more than tensors and plain values; none of it was run"):
@@ -142,7 +142,7 @@ checkpoints = Checkpoints(Path(sys.argv[1]), IDENTITY)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
-    checkpoints.save(state(2) | {"much": torch.zeros(10_000)}, checkpoints.place(2))
+    checkpoints.save(state(2) | {"much": torch.zeros(10_000)}, checkpoints.path_of(2))
 except OSError as error:
     print("refused", error.errno)
 """
@@ -154,7 +154,7 @@ def test_where_there_is_no_room_the_one_before_stays_and_nothing_else(checkpoint
     done = subprocess.run([sys.executable, "-c", FULL, checkpoints.folder], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("refused")
     assert files(checkpoints) == before
-    assert checkpoints.latest() == checkpoints.place(1)
+    assert checkpoints.latest() == checkpoints.path_of(1)
 
 
 def test_a_training_that_ends_well_leaves_nothing(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_one_that_fails_or_is_stopped_is_found_by_the_same_and_by_no_other(tmp_p
     stop = Stopped(15)
     again = ended_by(stop, tmp_path, 2)
     assert again.name == first.name
-    assert again.latest() == first.place(2)
+    assert again.latest() == first.path_of(2)
     assert stop.then == "the same command resumes after epoch 2"
     with checkpoints_of({**IDENTITY, "data": "d2"}, tmp_path, keep=1) as other:
         assert other.latest() is None
@@ -205,23 +205,23 @@ def test_two_equal_trainings_at_the_same_time_have_a_folder_each(tmp_path: Path)
         assert first.name != second.name
 
 
-def test_a_helper_reads_the_checkpoints_of_the_process_that_holds_them_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_rank_other_than_0_reads_the_checkpoints_that_rank_0_has_locked_and_changes_nothing(tmp_path: Path) -> None:
     with checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True) as checkpoints:
         newest = save(checkpoints, 1, 2)
         (checkpoints.folder / "epoch-000003.partial").touch()  # which is being written
         before = files(checkpoints)
-        helper = checkpoints_of_rank_0(IDENTITY, tmp_path)
-        assert helper.latest() == newest
-        assert helper.load(newest)["epoch"] == 2
+        reader = checkpoints_of_rank_0(IDENTITY, tmp_path)
+        assert reader.latest() == newest
+        assert reader.load(newest)["epoch"] == 2
         assert files(checkpoints) == before
 
 
-def test_a_helper_that_comes_before_the_folder_makes_none(tmp_path: Path) -> None:
+def test_a_rank_that_comes_before_the_folder_makes_none(tmp_path: Path) -> None:
     assert checkpoints_of_rank_0(IDENTITY, tmp_path).latest() is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_two_equal_trainings_with_helpers_the_second_is_refused(tmp_path: Path) -> None:
+def test_of_two_equal_trainings_on_several_ranks_the_second_is_refused(tmp_path: Path) -> None:
     with (
         checkpoints_of(IDENTITY, tmp_path, keep=1, is_shared=True),
         pytest.raises(BusyError, match="another process runs this same training, also on several devices; wait for it or stop it"),

@@ -22,13 +22,13 @@ from pipeline.dataset.fetch import fetch
 from pipeline.dataset.loaders import PackedImages, loader
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.resize import resize
-from pipeline.training.fit import Fitted, fit, train_batches, train_images, validation_batches, validation_images
+from pipeline.training.fit import FitResult, fit, train_images, train_loader, validation_images, validation_loader
 from pipeline.training.profiler import SKIPPED
 from tests.conftest import MakeConfig
 from tests.samples import options
 from tests.training.test_fit import Told, fresh_checkpoints, weights
 
-Train = Callable[..., tuple[nn.Module, Fitted]]
+Train = Callable[..., tuple[nn.Module, FitResult]]
 
 
 class Filing(Told):
@@ -47,7 +47,7 @@ class Filing(Told):
 def train(manifest: Manifest, prepared: Path, tmp_path: Path) -> Train:
     """Trains a fresh network as the stage does."""
 
-    def trained(cfg: Config, images: Path = prepared, follower: Told | None = None) -> tuple[nn.Module, Fitted]:
+    def trained(cfg: Config, images: Path = prepared, follower: Told | None = None) -> tuple[nn.Module, FitResult]:
         torch.manual_seed(cfg.seed)
         network = make_network(cfg.model, Manifest.read(images), cfg.training.input)
         return network, fit(cfg, network, Manifest.read(images), images, fresh_checkpoints(tmp_path), follower or Told())
@@ -90,8 +90,8 @@ def test_a_budget_does_not_keep_a_debug_run_going(option: str, conf: Path, tmp_p
 def test_one_batch_is_one_step_and_one_batch_of_validation(cfg: Config, config: MakeConfig, train: Train, prepared: Path) -> None:
     cfg.training.epochs = (one := config("debug=one_batch").training).epochs
     cfg.training.limit_batches = one.limit_batches
-    assert [len(labels) for _, labels in train_batches(cfg, train_images(cfg, prepared))] == [4]  # of 12
-    assert [len(labels) for _, labels in validation_batches(cfg, validation_images(cfg, prepared))] == [4]  # of 9
+    assert [len(labels) for _, labels in train_loader(cfg, train_images(cfg, prepared))] == [4]  # of 12
+    assert [len(labels) for _, labels in validation_loader(cfg, validation_images(cfg, prepared))] == [4]  # of 9
     assert len(train(cfg)[1].history) == 1
 
 
@@ -177,7 +177,7 @@ def test_loader_processes_have_the_same_few_images(prepared: Path, cfg: Config) 
 # profile
 
 
-def profiled(cfg: Config, train: Train, steps: int = 2) -> tuple[Filing, Fitted]:
+def profiled(cfg: Config, train: Train, steps: int = 2) -> tuple[Filing, FitResult]:
     cfg.training.profile = steps
     told = Filing()
     return told, train(cfg, follower=told)[1]

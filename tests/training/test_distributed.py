@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from pipeline.config.errors import ConfigError, DivergedError, RankError, Stopped
 from pipeline.config.paths import Places
 from pipeline.training.distributed import FIRST_FAILURE, rank_failures
-from pipeline.training.fit import fabric_of
+from pipeline.training.fit import launch_fabric
 from pipeline.training.launch import launch
 from tests.conftest import MakeConfig
 from tests.project import ROOT, Project, draw_images, environment, gone, small_project
@@ -134,14 +134,14 @@ def test_two_processes_learn_what_one_does(seed: int, parts: int, parts_of_two: 
 
 RANK = """
 import sys, torch
-from pipeline.training.losses import counted
-from pipeline.training.distributed import factor_of_rank
+from pipeline.training.losses import loss_weight
+from pipeline.training.distributed import rank_loss_scale
 rank, place = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", f"file://{place}", rank=rank, world_size=2)
 torch.manual_seed(0)
 scores, labels = torch.randn(8, 3).split(4)[rank], torch.tensor([0, 0, 1, 0, 2, 2, 1, 2]).split(4)[rank]
 loss = torch.nn.CrossEntropyLoss(torch.tensor([0.2, 1.0, 5.0]))
-of_rank = loss(scores, labels) * factor_of_rank(counted(loss, labels))
+of_rank = loss(scores, labels) * rank_loss_scale(loss_weight(loss, labels))
 torch.distributed.all_reduce(of_rank)
 print(of_rank.item() / 2)
 """
@@ -435,4 +435,4 @@ def test_a_machine_with_fewer_gpus_says_how_many_it_has(config: MakeConfig, monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ConfigError, match=r"training\.devices is 2, but this machine has 1 GPU\(s\); set it no higher"):
-        fabric_of(config("training=ddp").training)
+        launch_fabric(config("training=ddp").training)

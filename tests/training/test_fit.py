@@ -17,7 +17,7 @@ from pipeline.config.schema import Config, KeptFilters
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.filter_history import later_convolutions
-from pipeline.training.fit import Fitted, class_weights, fit
+from pipeline.training.fit import FitResult, class_weights, fit
 from tests.conftest import Compose, MakeConfig
 
 
@@ -38,14 +38,14 @@ class Told:
         raise AssertionError(reason)
 
 
-Train = Callable[..., tuple[nn.Module, Fitted]]
+Train = Callable[..., tuple[nn.Module, FitResult]]
 
 
 @pytest.fixture
 def train(manifest: Manifest, prepared: Path, tmp_path: Path) -> Train:
     """Trains a fresh network as the stage does."""
 
-    def trained(cfg: Config, images: Path = prepared, follower: Told | None = None) -> tuple[nn.Module, Fitted]:
+    def trained(cfg: Config, images: Path = prepared, follower: Told | None = None) -> tuple[nn.Module, FitResult]:
         checkpoints = fresh_checkpoints(tmp_path)
         torch.manual_seed(cfg.seed)
         network = make_network(cfg.model, manifest, cfg.training.input)

@@ -21,10 +21,10 @@ from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.training.callbacks import Budget
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.fit import Fitted, fabric_of, fit
+from pipeline.training.fit import FitResult, fit, launch_fabric
 from tests.training.test_fit import Told, fresh_checkpoints, weights
 
-Train = Callable[..., tuple[nn.Module, Fitted]]
+Train = Callable[..., tuple[nn.Module, FitResult]]
 WARMUP = {"name": "warmup", "_target_": "pipeline.training.schedules.WarmupCosine", "start": 0.2, "peak": 0.3, "end": 0.0}
 SGD = {"name": "sgd", "_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9}
 
@@ -33,7 +33,7 @@ SGD = {"name": "sgd", "_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9}
 def train(manifest: Manifest, prepared: Path, tmp_path: Path) -> Train:
     """Trains a fresh network as the stage does."""
 
-    def trained(cfg: Config, follower: Told | None = None, checkpoints: Checkpoints | None = None) -> tuple[nn.Module, Fitted]:
+    def trained(cfg: Config, follower: Told | None = None, checkpoints: Checkpoints | None = None) -> tuple[nn.Module, FitResult]:
         torch.manual_seed(cfg.seed)
         network = make_network(cfg.model, manifest, cfg.training.input)
         return network, fit(cfg, network, manifest, prepared, checkpoints or fresh_checkpoints(tmp_path), follower or Told())
@@ -115,7 +115,7 @@ def test_lightning_announces_no_precision_whichever_of_its_packages_was_imported
     logger.setLevel(logging.INFO)
     monkeypatch.setattr(rank_zero_module, "log", logger)
     cfg.training.precision = "bf16-mixed"
-    fabric_of(cfg.training)
+    launch_fabric(cfg.training)
     assert caplog.messages == []
 
 
@@ -250,7 +250,7 @@ def test_a_training_goes_on_without_a_checkpoint_or_two(
     checkpoints = FullDisk(tmp_path / "full", "--+--+")
     assert len(train(cfg, None, checkpoints)[1].history) == 6
     assert capsys.readouterr().err.count("No space left on device. The previous one is kept; training continues") == 4
-    assert checkpoints.latest() == checkpoints.place(6)
+    assert checkpoints.latest() == checkpoints.path_of(6)
 
 
 def test_a_disk_that_stays_full_ends_the_training(cfg: Config, train: Train, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_an_early_stop_leaves_a_checkpoint_of_its_last_epoch(cfg: Config, train:
     checkpoints = Checkpoints(tmp_path / "stopped", {})
     fitted = train(cfg, None, checkpoints)[1]
     assert len(fitted.history) < 20
-    assert checkpoints.latest() == checkpoints.place(len(fitted.history))
+    assert checkpoints.latest() == checkpoints.path_of(len(fitted.history))
 
 
 def test_a_budget_wants_a_schedule_that_can_follow_the_clock(cfg: Config, train: Train) -> None:

@@ -13,7 +13,7 @@ from pipeline.bundle import make_network
 from pipeline.config.schema import Config
 from pipeline.dataset.loaders import PackedImages, loader
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.fit import classifier_of, fabric_of, train_batches, train_images
+from pipeline.training.fit import launch_fabric, make_classifier, train_images, train_loader
 from pipeline.training.health import MOST, SAMPLE, Health, dead_units, learning_weights, shown
 from pipeline.training.loop import Loop
 
@@ -56,9 +56,9 @@ def train(manifest: Manifest, prepared: Path) -> Train:
 
     def trained(cfg: Config, network: nn.Module, is_watched: bool = True) -> Told:
         notes = Notes()
-        images, batches = PackedImages(prepared, "validation"), train_batches(cfg, train_images(cfg, prepared))
+        images, batches = PackedImages(prepared, "validation"), train_loader(cfg, train_images(cfg, prepared))
         health = [Health(notes, images.spread(SAMPLE))] if is_watched else []
-        loop = Loop(fabric_of(cfg.training), classifier_of(cfg, network, manifest), cfg.training.epochs * len(batches), health)
+        loop = Loop(launch_fabric(cfg.training), make_classifier(cfg, network, manifest), cfg.training.epochs * len(batches), health)
         loop.fit(batches, loader(images, cfg.training.batch_size), cfg.training.epochs)
         return notes.told
 

@@ -16,7 +16,7 @@ class Diary(Callback):
         self.seen: list[tuple[str, int, int, int]] = []
 
     def note(self, hook: str, loop: Loop) -> None:
-        self.seen.append((hook, loop.epoch, loop.batch, loop.step))
+        self.seen.append((hook, loop.epoch, loop.batches_done, loop.step))
 
     def on_train_start(self, loop: Loop) -> None:
         self.note("start", loop)

@@ -17,13 +17,13 @@ from pipeline.config.build import build
 from pipeline.config.schema import Config
 from pipeline.config.tree import put
 from pipeline.dataset.manifest import Manifest
-from pipeline.training.fit import Fitted, fit
-from pipeline.training.losses import counted, in_parts
+from pipeline.training.fit import FitResult, fit
+from pipeline.training.losses import loss_weight, split_batch
 from tests.conftest import MakeConfig
 from tests.samples import options
 from tests.training.test_fit import Told, fresh_checkpoints, weights
 
-Train = Callable[[Config], tuple[Tensor, Fitted]]
+Train = Callable[[Config], tuple[Tensor, FitResult]]
 IMAGES = 11  # of an epoch; in batches of 6 the last one has 5: parts of 3 and 2
 
 MUON = {"lr": 0.05, "momentum": 0.6, "iterations": 3, "rescale": False, "head_lr": 0.1, "vector_lr": 0.1, "sgd_momentum": 0.9}
@@ -69,7 +69,7 @@ def train(prepared: Path, manifest: Manifest, tmp_path: Path) -> Train:
         np.save(images / f"{name}.npy", np.load(prepared / f"{name}.npy")[kept])
     uneven = replace(manifest, counts=manifest.counts | {"train": dict(zip(manifest.classes, (2, 4, 5), strict=True))})
 
-    def trained(cfg: Config) -> tuple[Tensor, Fitted]:
+    def trained(cfg: Config) -> tuple[Tensor, FitResult]:
         torch.manual_seed(cfg.seed)
         network = make_network(cfg.model, uneven, None)
         fitted = fit(cfg, network, uneven, images, fresh_checkpoints(tmp_path), Told())
@@ -108,7 +108,7 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole_in_a_short_last_batch_t
 @pytest.mark.parametrize(("images", "most", "expected"), [(6, 6, [6]), (6, 3, [3, 3]), (5, 3, [3, 2]), (7, 3, [3, 2, 2]), (1, 3, [1])])
 def test_a_batch_is_cut_into_as_few_parts_as_hold_it_of_about_one_length(images: int, most: int, expected: list[int]) -> None:
     labels = torch.arange(images) % 3
-    parts = in_parts(torch.randn(images, 1, 2, 2), labels, labels, 1.0, nn.CrossEntropyLoss(), most)
+    parts = split_batch(torch.randn(images, 1, 2, 2), labels, labels, 1.0, nn.CrossEntropyLoss(), most)
     assert [len(part.images) for part in parts] == expected
     assert torch.equal(torch.cat([part.labels for part in parts]), labels)
 
@@ -120,7 +120,7 @@ def test_a_loss_is_the_mean_of_its_parts_by_what_their_images_count(loss: str, c
     for weight in (None, torch.tensor([1.0, 4.0, 0.5])[:classes]):
         made = build("loss", config(f"loss={loss}").loss, nn.Module, **({} if weight is None else {"weight": weight}))
         scores, labels = torch.randn(7, classes), torch.tensor([0, 1, 1, 1, 0, 1, 0])
-        parts = [(made(scores[part], labels[part]), counted(made, labels[part])) for part in (slice(0, 2), slice(2, 7))]
+        parts = [(made(scores[part], labels[part]), loss_weight(made, labels[part])) for part in (slice(0, 2), slice(2, 7))]
         mean = sum(value * count for value, count in parts) / sum(count for _, count in parts)
         torch.testing.assert_close(mean, made(scores, labels))
 

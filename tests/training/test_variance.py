@@ -15,7 +15,7 @@ from pipeline.config.schema import Training
 from pipeline.config.tree import put
 from pipeline.dataset.manifest import Manifest
 from pipeline.model.size_warnings import single_value_norms
-from pipeline.training.distributed import require_variance, smallest_part
+from pipeline.training.distributed import require_variance, smallest_micro_batch
 from tests.conftest import Compose, MakeConfig
 from tests.model.measures import option
 
@@ -87,7 +87,7 @@ def test_the_smallest_part_of_an_epoch_s_batches(
     images: int, batch_size: int, accumulate: int, devices: int, smallest: int, training: Training
 ) -> None:
     training.batch_size, training.accumulate, training.devices = batch_size, accumulate, devices
-    assert smallest_part(images, training) == smallest
+    assert smallest_micro_batch(images, training) == smallest
 
 
 def network() -> nn.Sequential:
