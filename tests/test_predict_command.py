@@ -11,8 +11,8 @@ from torch import nn
 from pipeline.analysis.tta import PLAIN, TTA
 from pipeline.bundle import Bundle
 from pipeline.command.predict import explained, main
-from pipeline.command.predict import photos as photos_of
 from pipeline.config.errors import DataError
+from pipeline.dataset.photos import Photo, files_of
 from pipeline.prediction import Prediction
 from tests.drawn import drawn
 from tests.samples import CLASSES
@@ -81,7 +81,7 @@ def test_photos_are_answered_in_the_order_of_the_command_and_hidden_ones_in_fold
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     given = [tmp_path / name for name in ("b.jpg", "folder", ".named.jpg", "a.jpg")]
-    found = [str(path.relative_to(tmp_path)) for path in photos_of(given)]
+    found = [str(path.relative_to(tmp_path)) for path in files_of(given)]
     assert found == ["b.jpg", "folder/1.jpg", "folder/2.jpg", ".named.jpg", "a.jpg"]
 
 
@@ -112,7 +112,7 @@ def test_explain_draws_grad_cam_of_each_answer(
 def test_a_network_without_maps_says_so(bundle: Bundle, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.command.predict.FOLDER", tmp_path / "explained")
     flat = replace(bundle, network=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
-    assert explained(flat, Prediction(photos[0], "top", [0.5, 0.3, 0.2]), 1) == "no Grad-CAM: the network has no maps"
+    assert explained(flat, Prediction(Photo.at(photos[0]), "top", [0.5, 0.3, 0.2]), 1) == "no Grad-CAM: the network has no maps"
 
 
 def test_a_table_and_pictures_are_not_to_be_had_together(
