@@ -19,7 +19,7 @@ ROWS = (
     ("stage",),
     ("search",),
     ("tracking", "report", "explanation", "answers"),
-    ("prediction", "photo_explanation", "unit_explanation", "filter_explanation", "similarity", "walk"),
+    ("prediction", "model_card", "photo_explanation", "unit_explanation", "filter_explanation", "similarity", "walk"),
     ("inference",),
     ("training", "bundle", "weights"),
     ("analysis",),
