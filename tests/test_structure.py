@@ -20,7 +20,7 @@ ROWS = (
     ("search",),
     ("tracking", "report", "explanation", "answers"),
     ("prediction", "model_card", "photo_explanation", "unit_explanation", "filter_explanation", "similarity", "walk"),
-    ("inference",),
+    ("inference", "export"),
     ("training", "bundle", "weights"),
     ("analysis",),
     ("model", "dataset"),
