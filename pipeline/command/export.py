@@ -1,10 +1,12 @@
-"""Export a network for other runtimes: python -m pipeline.command.export [BUNDLE] --to FILE.pt2"""
+"""Export a network for other runtimes: python -m pipeline.command.export [BUNDLE] [--to FILE.pt2]"""
 
 import argparse
 from pathlib import Path
 
 from pipeline.config.paths import OUTS, WORKSPACE
 from pipeline.config.process import parser_of, run_command
+
+FILE = WORKSPACE / "runs" / "network.pt2"
 
 
 def main() -> None:
@@ -27,7 +29,7 @@ def parse() -> argparse.Namespace:
     parser = parser_of(main)
     default = WORKSPACE / OUTS["bundle"]
     parser.add_argument("bundle", nargs="?", type=Path, default=default, help="folder of a trained network (default: bundle/)")
-    parser.add_argument("--to", type=program, required=True, metavar="FILE.pt2", help="the file to write")
+    parser.add_argument("--to", type=program, default=FILE, metavar="FILE.pt2", help="the file to write (default: runs/network.pt2)")
     return parser.parse_args()
 
 
