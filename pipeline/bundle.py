@@ -5,14 +5,18 @@ It is a function of (config, data, code) alone: equal work has equal bytes, so i
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,7 +24,8 @@ from torch.optim import Optimizer
 from pipeline.config.build import build
 from pipeline.config.errors import DataError
 from pipeline.config.schema import Decode
-from pipeline.dataset.files import save_array, sha256
+from pipeline.config.wording import counted
+from pipeline.dataset.files import gigabytes, save_array, sha256
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.normalise import middle, normalised
 from pipeline.model.layer_rows import Summary
@@ -34,6 +39,10 @@ LIMITS = ("limit_batches", "overfit_images", "profile")
 NO_DEBUG = "none"  # of conf/debug/
 
 FILES = ("bundle.json", "weights.safetensors", "history.csv", "filters.npy", "layer_filters.safetensors")
+
+LARGEST_DESCRIPTION = 2**26  # bytes of bundle.json: that of 22,000 classes has 4 MB
+LARGEST_SIDE = 4096  # pixels, as resize.size
+LONGEST_REASON = 300  # characters: torch lists every layer that differs
 
 History = list[dict[str, float]]  # one row per epoch: metric -> value
 Filters = NDArray[np.float32]  # (epochs + 1, out, in, kh, kw): the first convolution's, before training and after each epoch
@@ -138,18 +147,54 @@ class Bundle:
         for path in (description, weights, table):
             if not path.exists():
                 raise DataError(f"there is no trained network in {folder}: {path.name} is missing; train one with `dvc repro`")
-        tree = json.loads(description.read_text())
-        if (found := sha256(weights)) != tree["weights_sha256"]:
-            raise DataError(f"{weights} is damaged: sha256 {found}, expected {tree['weights_sha256']}; restore it with `dvc checkout`")
-        manifest = Manifest.from_dict(tree["manifest"])
-        tree["config"]["model"] = _renamed(tree["config"]["model"])
-        network = make_network(tree["config"]["model"], manifest, tree["config"]["training"]["input"])
-        network.load_state_dict(load_file(weights))
-        with table.open() as stream:
+        with _refused(description, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            if (size := description.stat().st_size) > LARGEST_DESCRIPTION:
+                raise ValueError(f"it has {gigabytes(size)}, more than any description")
+            tree = json.loads(description.read_text())
+            manifest = _sound(Manifest.from_dict(tree["manifest"]))
+            expected, config, validation = tree["weights_sha256"], dict(tree["config"]), dict(tree["validation"])
+            model, side = _renamed(config["model"]), config["training"]["input"]
+        if (found := sha256(weights)) != expected:
+            raise DataError(f"{weights} is damaged: sha256 {found}, expected {expected}; restore it with `dvc checkout`")
+        network = make_network(model, manifest, side)
+        with _refused(weights, SafetensorError, RuntimeError):  # torch's for names and shapes that are not the network's
+            network.load_state_dict(load_file(weights))
+        with _refused(table, ValueError, csv.Error, TypeError), table.open() as stream:
             history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
-        filters = np.load(pictured, allow_pickle=False) if pictured.exists() else None
-        layer_filters = _by_epoch(load_file(later)) if later.exists() else {}
-        return cls(network.eval(), manifest, tree["config"], tree["validation"], history, filters, layer_filters, sha256(description))
+        with _refused(pictured, ValueError, EOFError):
+            # Mapped first: np.load would allocate what the header promises, and open an archive.
+            filters = np.array(open_memmap(pictured, mode="r")) if pictured.exists() else None
+        with _refused(later, SafetensorError, ValueError):
+            layer_filters = _by_epoch(load_file(later)) if later.exists() else {}
+        config["model"] = model
+        return cls(network.eval(), manifest, config, validation, history, filters, layer_filters, sha256(description))
+
+
+@contextmanager
+def _refused(path: Path, *damages: type[Exception]) -> Iterator[None]:
+    """Turn what a file of a bundle raises that is damaged or of another kind into a DataError."""
+    try:
+        yield
+    except damages as error:
+        said = str(error).strip() or "nothing"
+        reason = f"{type(error).__name__}: {said if len(said) <= LONGEST_REASON else said[:LONGEST_REASON] + ' …'}"
+        raise DataError(
+            f"{path} is not what a bundle of this project holds ({' '.join(reason.split())}); restore it with `dvc checkout`, or train "
+            "again with `dvc repro`"
+        ) from error
+
+
+def _sound(manifest: Manifest) -> Manifest:
+    """Return a manifest whose values can be used without harm. Raises ValueError for another."""
+    height, width, channels = manifest.image_shape
+    if channels not in (1, 3) or height != width or not 1 <= height <= LARGEST_SIDE:
+        raise ValueError(f"image_shape is {height} x {width} x {channels}, expected n x n x 1 or 3, n at most {LARGEST_SIDE}")
+    if not isinstance(manifest.classes, list) or not all(isinstance(name, str) for name in manifest.classes) or not manifest.classes:
+        raise ValueError("classes is no list of names")
+    for name in ("mean", "std"):
+        if len(values := getattr(manifest, name)) != channels or not all(math.isfinite(value) for value in values):
+            raise ValueError(f"{name} is {values!r}, expected {counted(channels, 'number')}")
+    return manifest
 
 
 def _by_epoch(tensors: dict[str, Tensor]) -> LayerFilters:

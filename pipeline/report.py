@@ -1,4 +1,4 @@
-"""Evaluate a trained network on the prepared images: metrics.json, tables for DVC's plots, an overview page."""
+"""Evaluate a trained network on the prepared images: metrics.json, tables for DVC's plots, an overview page, a model card."""
 
 import json
 from dataclasses import asdict
@@ -17,6 +17,7 @@ from pipeline.config.splits import SPLITS
 from pipeline.dataset.files import write_csv
 from pipeline.dataset.names import shown
 from pipeline.inference import SplitPredictions, predict_split
+from pipeline.model_card import model_card
 
 
 def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate) -> dict[str, Score]:
@@ -42,6 +43,7 @@ def write_report(bundle: Bundle, prepared: Path, reports: Path, config: Evaluate
         None if bundle.filters is None else filter_mosaic(bundle.filters[bundle.best_epoch], colour_limit(bundle.filters[0])),
         test.examples(hardest(test.labels, test.probabilities, config.hardest)),
     )
+    (reports / "model_card.md").write_text(model_card(bundle, scores, table, config), encoding="utf-8")
     return scores
 
 

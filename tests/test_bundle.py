@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import os
 import pickle
 import resource
 from collections.abc import Callable, Iterator
@@ -11,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 
 from pipeline.bundle import Bundle, Predictor, _renamed, make_network, write_bundle
 from pipeline.config.errors import ConfigError, DataError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
+from pipeline.report import write_report
 
 FILES = ["bundle.json", "filters.npy", "history.csv", "weights.safetensors"]
 
@@ -124,16 +125,110 @@ def test_a_pickle_in_place_of_the_weights_is_not_run(bundle_folder: Path, tmp_pa
     data = pickle.dumps(Payload(tmp_path / "ran"))
     (bundle_folder / "weights.safetensors").write_bytes(data)
     rewrite(bundle_folder, lambda tree: tree.update(weights_sha256=sha256(data).hexdigest()))
-    with pytest.raises(SafetensorError):
+    with pytest.raises(
+        DataError, match=r"weights.safetensors is not what a bundle of this project holds \(SafetensorError: .*; restore it"
+    ):
         Bundle.read(bundle_folder)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_pickle_among_the_filters_is_not_run(bundle_folder: Path, tmp_path: Path) -> None:
     np.save(bundle_folder / "filters.npy", np.array([Payload(tmp_path / "ran")], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(DataError, match=r"filters.npy is not what a bundle of this project holds \(ValueError: .*Python objects"):
         Bundle.read(bundle_folder)
     assert not (tmp_path / "ran").exists()
+
+
+HEADER = (2**40).to_bytes(8, "little") + b"{}"  # of a safetensors file: its length, then JSON
+PROMISES = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}".ljust(117) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("weights.safetensors", HEADER),
+        ("weights.safetensors", b""),
+        ("layer_filters.safetensors", HEADER),
+        ("filters.npy", PROMISES),
+        ("filters.npy", b"PK\x03\x04 an archive"),
+        ("filters.npy", b""),
+        ("history.csv", b"epoch,loss\n1,much\n"),
+        ("history.csv", b"\xff\xfe"),
+    ],
+)
+def test_a_file_that_promises_more_than_it_has_or_is_another_is_refused(name: str, data: bytes, bundle_folder: Path) -> None:
+    (bundle_folder / name).write_bytes(data)
+    if name == "weights.safetensors":
+        rewrite(bundle_folder, lambda tree: tree.update(weights_sha256=sha256(data).hexdigest()))
+    with pytest.raises(DataError, match=f"{name} is not what a bundle of this project holds .*; restore it with `dvc checkout`"):
+        Bundle.read(bundle_folder)
+
+
+def put(*keys: str, to: object) -> Callable[[dict], None]:
+    def change(tree: dict) -> None:
+        for key in keys[:-1]:
+            tree = tree[key]
+        tree[keys[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda tree: tree.pop("manifest"), "KeyError: 'manifest'"),
+        (lambda tree: tree["config"].pop("training"), "KeyError: 'training'"),
+        (lambda tree: tree["manifest"].pop("refused"), "missing 1 required .* 'refused'"),
+        (put("manifest", "more", to=1), "unexpected keyword argument 'more'"),
+        (put("manifest", "image_shape", to=[10**6, 10**6, 3]), "1000000 x 1000000 x 3, expected n x n x 1 or 3, n at most 4096"),
+        (put("manifest", "image_shape", to=[8, 8, 4]), "8 x 8 x 4, expected n x n x 1 or 3"),
+        (put("manifest", "image_shape", to=["a", "a", 1]), "TypeError"),
+        (put("manifest", "classes", to=3), "classes is no list of names"),
+        (put("manifest", "classes", to=[1, 2, 3]), "classes is no list of names"),
+        (put("manifest", "mean", to=[0.5, 0.5]), r"mean is \[0.5, 0.5\], expected 1 number"),
+        (put("manifest", "std", to=[float("nan")]), r"std is \[nan\], expected 1 number"),
+        (put("config", "model", to="cnn"), "AttributeError"),
+        (put("validation", to=3), "TypeError"),
+    ],
+)
+def test_a_description_that_lacks_or_distorts_what_it_must_say_is_refused(
+    change: Callable[[dict], None], reason: str, bundle_folder: Path
+) -> None:
+    rewrite(bundle_folder, change)
+    with pytest.raises(DataError, match=rf"bundle.json is not what a bundle of this project holds \(.*{reason}"):
+        Bundle.read(bundle_folder)
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "null", "[" * 100_000, "\udcff"])
+def test_a_description_that_is_no_json_is_refused(text: str, bundle_folder: Path) -> None:
+    (bundle_folder / "bundle.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(DataError, match="bundle.json is not what a bundle of this project holds"):
+        Bundle.read(bundle_folder)
+
+
+def test_a_description_of_gigabytes_is_not_read(bundle_folder: Path) -> None:
+    os.truncate(bundle_folder / "bundle.json", 2_000_000_000)  # takes no room on the disk
+    with pytest.raises(DataError, match="it has 2.00 GB, more than any description"):
+        Bundle.read(bundle_folder)
+
+
+def test_weights_of_another_network_are_refused_by_name_and_shape(bundle_folder: Path) -> None:
+    rewrite(bundle_folder, put("manifest", "classes", to=["a", "b"]))
+    with pytest.raises(DataError, match=r"weights.safetensors is not what .* size mismatch for layers.scores.*") as error:
+        Bundle.read(bundle_folder)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.slow  # it draws
+def test_names_of_classes_and_data_lead_to_no_other_place(
+    bundle_folder: Path, prepared: Path, small_config: Config, tmp_path: Path
+) -> None:
+    rewrite(bundle_folder, put("manifest", "classes", to=["../../out", "/etc/passwd", "x" * 300]))
+    rewrite(bundle_folder, put("manifest", "dataset", to="../.."))
+    before, reports = set(tmp_path.rglob("*")), tmp_path / "in" / "reports"
+    reports.mkdir(parents=True)
+    write_report(Bundle.read(bundle_folder), prepared, reports, small_config.evaluate)
+    assert {path.parent for path in set(tmp_path.rglob("*")) - before if path.is_file()} == {reports}
 
 
 def test_a_bundle_that_names_other_code_than_a_network_is_refused(bundle_folder: Path) -> None:

@@ -1,7 +1,10 @@
 """python -m pipeline.command.predict: an answer a photo, one that can't be read among them; an error only where none can."""
 
 import csv
+import json
 import os
+import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +14,8 @@ from torch import nn
 from pipeline.analysis.tta import PLAIN, TTA
 from pipeline.bundle import Bundle
 from pipeline.command.predict import explained, main
-from pipeline.command.predict import photos as photos_of
 from pipeline.config.errors import DataError
+from pipeline.dataset.photos import Photo, files_of
 from pipeline.prediction import Prediction
 from tests.drawn import drawn
 from tests.samples import CLASSES
@@ -81,7 +84,7 @@ def test_photos_are_answered_in_the_order_of_the_command_and_hidden_ones_in_fold
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     given = [tmp_path / name for name in ("b.jpg", "folder", ".named.jpg", "a.jpg")]
-    found = [str(path.relative_to(tmp_path)) for path in photos_of(given)]
+    found = [str(path.relative_to(tmp_path)) for path in files_of(given)]
     assert found == ["b.jpg", "folder/1.jpg", "folder/2.jpg", ".named.jpg", "a.jpg"]
 
 
@@ -112,7 +115,7 @@ def test_explain_draws_grad_cam_of_each_answer(
 def test_a_network_without_maps_says_so(bundle: Bundle, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.command.predict.FOLDER", tmp_path / "explained")
     flat = replace(bundle, network=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
-    assert explained(flat, Prediction(photos[0], "top", [0.5, 0.3, 0.2]), 1) == "no Grad-CAM: the network has no maps"
+    assert explained(flat, Prediction(Photo.at(photos[0]), "top", [0.5, 0.3, 0.2]), 1) == "no Grad-CAM: the network has no maps"
 
 
 def test_a_table_and_pictures_are_not_to_be_had_together(
@@ -121,3 +124,55 @@ def test_a_table_and_pictures_are_not_to_be_had_together(
     with pytest.raises(SystemExit):
         said(monkeypatch, capsys, "--bundle", written_bundle, "--csv", "--explain", photos[0])
     assert "--explain: not allowed with argument --csv" in capsys.readouterr().err
+
+
+def test_a_folder_of_class_folders_is_scored_below_the_answers(
+    written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photos[0].parent / "by_class"
+    for path in (photos[0], photos[-1]):
+        (folder / CLASSES[0]).mkdir(parents=True, exist_ok=True)
+        (folder / CLASSES[0] / path.name).write_bytes(path.read_bytes())
+    lines = said(monkeypatch, capsys, "--bundle", written_bundle, folder)
+    assert lines[3].startswith("accuracy ")
+    assert lines[4].startswith(f"  {CLASSES[0]}  ")
+    rows = json.loads("\n".join(said(monkeypatch, capsys, "--bundle", written_bundle, "--format", "json", folder)))
+    assert lines[3].startswith(f"accuracy {rows['score']['accuracy']:.4f} ({rows['score']['right']} of 2), 95% interval ")
+    assert rows["score"]["right"] == sum(row["class"] == CLASSES[0] for row in rows["photos"])
+
+
+def test_an_archive_is_answered_as_its_files_are_and_nothing_of_it_stays(
+    written_bundle: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(photos[0], photos[0].name)
+    [of_file] = said(monkeypatch, capsys, "--bundle", written_bundle, photos[0])
+    [of_archive] = said(monkeypatch, capsys, "--bundle", written_bundle, tmp_path / "photos.zip")
+    assert of_archive == of_file.replace(str(photos[0]), f"{tmp_path}/photos.zip/{photos[0].name}")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_terminal_gets_a_table_that_fits(
+    written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = said(monkeypatch, capsys, "--bundle", written_bundle, "--format", "table", *photos)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = said(monkeypatch, capsys, "--bundle", written_bundle, *photos)
+    assert lines == asked
+    assert lines[0].split() == ["photo", "class", "prob.", "next"]
+    assert len(lines) == 1 + len(photos)
+    assert max(map(len, lines)) <= 80
+
+
+def test_progress_of_many_is_told_beside_the_answers(
+    written_bundle: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.inference.INTERVAL", 0)
+    monkeypatch.setattr("sys.argv", ["predict", "--bundle", str(written_bundle), "--csv", *map(str, photos)])
+    main()
+    out, notes = capsys.readouterr()
+    assert len(out.splitlines()) == 1 + len(photos)
+    assert re.fullmatch(rf"classifying: {len(photos)} of {len(photos)} images, [\d,]+ images/s, 0 s left", notes.splitlines()[-1])

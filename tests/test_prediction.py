@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,15 @@ from PIL import Image
 from pipeline.bundle import Bundle
 from pipeline.config.errors import DataError
 from pipeline.dataset.geometry import fit
-from pipeline.prediction import Prediction, Unreadable, header, predict
+from pipeline.dataset.photos import Photo
+from pipeline.prediction import Prediction, Unreadable, header
+from pipeline.prediction import predict as predict_photos
 from tests.dataset.test_unreadable import UNREADABLE
 from tests.samples import CLASSES, encoded
+
+
+def predict(bundle: Bundle, paths: list[Path], batch: int, tta: str) -> Iterator[Prediction | Unreadable]:
+    return predict_photos(bundle, [Photo.at(path) for path in paths], batch, tta)
 
 
 @pytest.fixture
@@ -30,8 +37,8 @@ def photos(prepared: Path, tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_every_file_has_one_answer_in_order_whatever_the_batch(batch: int, bundle: Bundle, photos: list[Path]) -> None:
     answers = list(predict(bundle, photos, batch, "plain"))
-    assert [answer.path for answer in answers] == photos
-    assert {answer.path.name: answer.reason for answer in answers if isinstance(answer, Unreadable)} == {
+    assert [answer.photo.path for answer in answers] == photos
+    assert {answer.photo.path.name: answer.reason for answer in answers if isinstance(answer, Unreadable)} == {
         "notes.txt": "not an image",
         "empty.jpg": "the file is empty",
     }
@@ -107,11 +114,11 @@ def test_one_photo_that_cannot_be_read_has_its_answer_and_the_others_theirs(bund
     mixed = [path for both in zip(odd, photos[-len(odd) :], strict=True) for path in both]
     reasons = [why for _, why in UNREADABLE.values()] + ["it can't be read: there is no such file", "it is a folder, not a file"]
     answers = list(predict(bundle, mixed, 3, "plain"))
-    assert [answer.path for answer in answers] == mixed
+    assert [answer.photo.path for answer in answers] == mixed
     assert [answer.reason for answer in answers[::2] if isinstance(answer, Unreadable)] == reasons
-    alone = {answer.path: answer for answer in predict(bundle, photos, 3, "plain")}
+    alone = {answer.photo.path: answer for answer in predict(bundle, photos, 3, "plain")}
     for answer in answers[1::2]:
-        expected = alone[answer.path]
+        expected = alone[answer.photo.path]
         if isinstance(answer, Prediction) and isinstance(expected, Prediction):
             np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-6)
         else:
@@ -119,7 +126,7 @@ def test_one_photo_that_cannot_be_read_has_its_answer_and_the_others_theirs(bund
 
 
 def test_answers_are_rows_of_one_table() -> None:
-    read, unread = Prediction(Path("a.jpg"), "b", [0.25, 0.75]), Unreadable(Path("x"), "not an image")
+    read, unread = Prediction(Photo.at(Path("a.jpg")), "b", [0.25, 0.75]), Unreadable(Photo.at(Path("x")), "not an image")
     assert header(["a", "b"]) == ["path", "class", "probability", "p(a)", "p(b)", "reason"]
     assert read.row(["a", "b"]) == ["a.jpg", "b", "0.750000", "0.250000", "0.750000", ""]
     assert unread.row(["a", "b"]) == ["x", "", "", "", "", "not an image"]
@@ -131,18 +138,18 @@ def test_classes_may_be_called_as_the_other_columns_are() -> None:
 
 
 def test_answers_are_lines_for_people() -> None:
-    read, unread = Prediction(Path("a.jpg"), "b", [0.25, 0.75]), Unreadable(Path("x"), "not an image")
+    read, unread = Prediction(Photo.at(Path("a.jpg")), "b", [0.25, 0.75]), Unreadable(Photo.at(Path("x")), "not an image")
     assert read.line(["a", "b"], 10) == "a.jpg  b  0.750   (a 0.250  b 0.750)"
     assert unread.line(["a", "b"], 10) == "x  not read: not an image"
 
 
 def test_of_many_classes_a_line_has_the_most_probable() -> None:
-    read = Prediction(Path("a.jpg"), "c2", [0.1, 0.2, 0.4, 0.3])
+    read = Prediction(Photo.at(Path("a.jpg")), "c2", [0.1, 0.2, 0.4, 0.3])
     assert read.line(["c0", "c1", "c2", "c3"], 3) == "a.jpg  c2  0.400   (c2 0.400  c3 0.300  c1 0.200)"
     assert read.line(["c0", "c1", "c2", "c3"], 4).endswith("(c0 0.100  c1 0.200  c2 0.400  c3 0.300)")
 
 
 def test_a_line_stays_a_line_whatever_the_names_are() -> None:
-    read = Prediction(Path("odd\n\x1b[31m.jpg"), "a\tb\u202e", [1.0])
+    read = Prediction(Photo.at(Path("odd\n\x1b[31m.jpg")), "a\tb\u202e", [1.0])
     assert read.line(["a\tb\u202e"], 10) == r"odd\n\x1b[31m.jpg  a\tb\u202e  1.000   (a\tb\u202e 1.000)"
-    assert Unreadable(Path("\udcff"), "why").line([], 10) == r"\udcff  not read: why"
+    assert Unreadable(Photo.at(Path("\udcff")), "why").line([], 10) == r"\udcff  not read: why"

@@ -38,9 +38,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_report_is_six_files(reports: Path) -> None:
+def test_the_report_is_seven_files(reports: Path) -> None:
     assert sorted(path.name for path in reports.iterdir()) == [
-        *("classes.csv", "confusion.csv", "curves.csv", "metrics.json", "overview.png", "predictions.csv")
+        *("classes.csv", "confusion.csv", "curves.csv", "metrics.json", "model_card.md", "overview.png", "predictions.csv")
     ]
 
 

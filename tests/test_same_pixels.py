@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from torch import Tensor, nn
 
 from pipeline.bundle import Bundle
+from pipeline.dataset.photos import Photo
 from pipeline.dataset.prepare import Chunk, Settings, make_chunk
 from pipeline.dataset.records import File, Sample
 from pipeline.inference import predict_images
@@ -90,7 +91,7 @@ def test_a_photo_is_predicted_from_the_pixels_that_the_preparation_makes_of_it(
     trained = replace(bundle, manifest=manifest)
 
     answers: list[Prediction | Unreadable] = []
-    found = seen_by(trained, lambda bundle: answers.extend(predict(bundle, photos, 16, "plain")))
+    found = seen_by(trained, lambda bundle: answers.extend(predict(bundle, [Photo.at(path) for path in photos], 16, "plain")))
 
     assert torch.equal(found, seen_by(trained, lambda bundle: predict_images(bundle, chunk.pixels, 16, "plain")))
     assert [answer.reason if isinstance(answer, Unreadable) else "" for answer in answers] == chunk.reasons

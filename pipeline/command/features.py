@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.command.predict import photos
 from pipeline.config.errors import DataError
 from pipeline.config.paths import OUTS, WORKSPACE
 from pipeline.config.process import parser_of, run_command
@@ -12,6 +11,7 @@ from pipeline.config.splits import SPLITS
 from pipeline.config.wording import counted
 from pipeline.dataset.files import Refused
 from pipeline.dataset.names import on_one_line
+from pipeline.dataset.photos import files_of
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ def of_photos(bundle: "Bundle", wanted: list[Path]) -> tuple[list[str], list[str
     from pipeline.similarity import features_of
 
     paths, images = [], []
-    for path in photos(wanted):
+    for path in files_of(wanted):
         try:
             images.append(read_photo(bundle, path))
             paths.append(str(path))

@@ -1,11 +1,13 @@
-"""Classify photos: python -m pipeline.command.predict PATH… [--bundle FOLDER] [--tta plain] [--top K] [--csv | --explain]"""
+"""Classify photos: python -m pipeline.command.predict PATH… [--bundle FOLDER] [--format table] [--top K] [--explain]"""
 
 from __future__ import annotations
 
 import argparse
-import csv
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,60 +16,103 @@ from pipeline.analysis.tta import PLAIN, TTA
 from pipeline.config.errors import DataError
 from pipeline.config.paths import OUTS, WORKSPACE
 from pipeline.config.process import parser_of, positive, run_command
-from pipeline.dataset.files import visible_files
 from pipeline.dataset.names import shown
 
 if TYPE_CHECKING:
+    from pipeline.answers import Csv, Json, Lines
     from pipeline.bundle import Bundle
+    from pipeline.config.schema import Fetch
+    from pipeline.dataset.photos import Photo
     from pipeline.prediction import Prediction
 
 FOLDER = WORKSPACE / "runs" / "explained"
 BATCH = 64  # photos in memory at once
-TOP = 10  # classes: what a line of a terminal holds
+FORMATS = ("table", "lines", "csv", "json")
+NARROWEST, WIDEST = 60, 160  # columns of a table
 
 
 def main() -> None:
-    """Print class, probability and all probabilities of photos, and of every photo in folders.
+    """Print class, probability and all probabilities of photos.
 
-    A file that is no readable image gets a line with the reason; it is an error only when none can be read."""
+    A PATH is a photo, a folder, an archive (zip, tar), a pattern in quotes ('photos/**/*.jpg'), or - for a photo or an archive on standard
+    input. Where photos lie in sub-folders that are called as the classes are, the accuracy follows, with its 95 % interval and that of
+    each class. A file that is no readable image gets a line with the reason; it is an error only when none can be read."""
     arguments = parse()
     from pipeline.bundle import Bundle
-    from pipeline.prediction import Prediction, header, predict
+    from pipeline.dataset.photos import photos_of
 
-    paths = list(photos(arguments.path))
     bundle = Bundle.read(arguments.bundle)
-    classes = bundle.manifest.classes
-    table = csv.writer(sys.stdout)
-    if arguments.csv:
-        table.writerow(header(classes))
-    readable = 0
-    for number, found in enumerate(predict(bundle, paths, BATCH, arguments.tta), start=1):
-        readable += isinstance(found, Prediction)
-        if arguments.csv:
-            table.writerow(found.row(classes))
-        else:
-            picture = f"  {explained(bundle, found, number)}" if arguments.explain and isinstance(found, Prediction) else ""
-            print(found.line(classes, arguments.top) + picture)
+    with tempfile.TemporaryDirectory(prefix="predict-") as scratch:
+        photos = list(photos_of(arguments.path, bundle.manifest.classes, limits, Path(scratch)))
+        readable = answer(bundle, photos, arguments)
     if not readable:
         raise DataError(
-            f"none of {len(paths)} files is a readable image" if len(paths) > 1 else f"{shown(str(paths[0]))} is no readable image"
+            f"none of {len(photos)} files is a readable image" if len(photos) > 1 else f"{shown(str(photos[0].path))} is no readable image"
         )
 
 
 def parse() -> argparse.Namespace:
     """Parse the command line."""
     parser = parser_of(main)
-    parser.add_argument("path", nargs="+", type=Path, help="photos, or folders of photos")
+    parser.add_argument("path", nargs="+", help="photos, folders of photos, archives, patterns, or - for standard input")
     parser.add_argument("--bundle", type=Path, default=WORKSPACE / OUTS["bundle"], help="folder of a trained network (default: bundle/)")
     tta = "test-time augmentation: views of each photo whose scores are averaged (default: plain)"
     parser.add_argument("--tta", "--views", choices=TTA, default=PLAIN, help=tta)
-    parser.add_argument("--top", type=positive, default=TOP, help=f"most probable classes in a line, where there are more (default: {TOP})")
+    top = "most probable classes in a line (default: 10) or in JSON (default: all); CSV has all"
+    parser.add_argument("--top", type=positive, help=top)
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
-        "--csv", action="store_true", help="a table for other programs: path, class, probability, that of each class, reason"
+        "--format",
+        choices=FORMATS,
+        help="table: as wide as the terminal, its default; lines: the default elsewhere; csv: path, class, probability, that of "
+        "each class, reason; json: one document with classes, photos and score",
     )
+    either.add_argument("--csv", dest="format", action="store_const", const="csv", help="the same as --format csv")
     either.add_argument("--explain", action="store_true", help="draw where each photo shows its class, by Grad-CAM, to runs/explained/")
     return parser.parse_args()
+
+
+def limits() -> Fetch:
+    """Return how much an archive may hold: conf/fetch."""
+    from pipeline.config.compose import compose, parse, resolved
+
+    return parse(resolved(compose(WORKSPACE / "conf"))).fetch
+
+
+def answer(bundle: Bundle, photos: list[Photo], arguments: argparse.Namespace) -> int:
+    """Print the answers, and progress on stderr where they do not pass by on a terminal; return how many photos can be read."""
+    from pipeline.answers import Tally
+    from pipeline.dataset.progress import IMAGES, Progress
+    from pipeline.inference import INTERVAL
+    from pipeline.prediction import Prediction, predict
+
+    classes = bundle.manifest.classes
+    out, tally = writer(classes, photos, arguments), Tally(classes)
+    progress, readable = Progress("classifying", len(photos), IMAGES, INTERVAL), 0
+    for number, found in enumerate(predict(bundle, photos, BATCH, arguments.tta), start=1):
+        readable += isinstance(found, Prediction)
+        out.add(found, explained(bundle, found, number) if arguments.explain and isinstance(found, Prediction) else "")
+        tally.add(found)
+        if not sys.stdout.isatty():
+            with redirect_stdout(sys.stderr):
+                progress.add(1)
+    out.end(tally)
+    return readable
+
+
+def writer(classes: list[str], photos: Sequence[Photo], arguments: argparse.Namespace) -> Lines | Csv | Json:
+    """Return what writes the answers to stdout."""
+    from pipeline.answers import Csv, Json, Lines, Table
+
+    form = arguments.format or ("table" if sys.stdout.isatty() and not arguments.explain else "lines")
+    if form == "csv":
+        return Csv(sys.stdout, sys.stderr, classes)
+    if form == "json":
+        return Json(sys.stdout, classes, arguments.top)
+    if form == "lines":
+        return Lines(sys.stdout, classes, arguments.top)
+    width = min(max(shutil.get_terminal_size(fallback=(80, 24)).columns, NARROWEST), WIDEST)
+    return Table(sys.stdout, classes, arguments.top, photos, width)
 
 
 def explained(bundle: Bundle, found: Prediction, number: int) -> str:
@@ -76,15 +121,9 @@ def explained(bundle: Bundle, found: Prediction, number: int) -> str:
     from pipeline.prediction import read_photo
 
     FOLDER.mkdir(parents=True, exist_ok=True)
-    picture = FOLDER / f"{number}-{stem_of(found.path.stem)}-grad_cam.png"
-    drawn = draw_grad_cam(bundle, read_photo(bundle, found.path), found.path.name, found.probabilities, picture)
+    picture = FOLDER / f"{number}-{stem_of(found.photo.path.stem)}-grad_cam.png"
+    drawn = draw_grad_cam(bundle, read_photo(bundle, found.photo.file), found.photo.path.name, found.probabilities, picture)
     return str(picture) if drawn else "no Grad-CAM: the network has no maps"
-
-
-def photos(paths: list[Path]) -> Iterator[Path]:
-    """Yield files as given, readable or not, and the files below folders but hidden ones; or the folder itself, where it has none."""
-    for path in paths:
-        yield from (visible_files(path) if path.is_dir() else []) or [path]
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from pipeline.command.predict import photos
 from pipeline.config.errors import DataError
 from pipeline.config.paths import OUTS, WORKSPACE
 from pipeline.config.process import parser_of, positive, run_command
 from pipeline.config.wording import counted
 from pipeline.dataset.files import Refused
 from pipeline.dataset.names import on_one_line, shown
+from pipeline.dataset.photos import files_of
 
 FILE = WORKSPACE / "runs" / "explained" / "similar.png"
 BATCH = 256  # images per forward pass
@@ -33,7 +33,7 @@ def main() -> None:
 
     bundle = Bundle.read(arguments.bundle)
     bundle.require(Manifest.read(arguments.prepared))
-    queries, paths = [], list(photos(arguments.photo))
+    queries, paths = [], list(files_of(arguments.photo))
     for path in paths:
         try:
             image = read_photo(bundle, path)
