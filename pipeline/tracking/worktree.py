@@ -59,8 +59,8 @@ class Worktree:
         commit, short = record.commit, record.commit[:8]
         if _git(self.project, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
             raise DataError(
-                f"the commit {short} of the run is not in this repository; fetch it from where the run was made (`git fetch --all`), "
-                "in a shallow clone by `git fetch --unshallow`"
+                f"the commit {short} of the run is not in this repository; fetch it from where the run was made, "
+                "or, in a shallow clone, by `git fetch --unshallow`"
             )
         _git(self.project, "worktree", "prune")  # of folders that were removed by hand
         added = _git(self.project, "worktree", "add", "--detach", str(self.folder), commit)
