@@ -1,5 +1,6 @@
 """Give a run back from its id alone: python -m pipeline.command.restore RUN [--check] [--to FOLDER]"""
 
+import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -10,9 +11,8 @@ from pipeline.config.process import parser_of, run_command
 from pipeline.config.wording import counted
 from pipeline.tracking.comparison import described, find, listed
 from pipeline.tracking.record import Record, environment_differences, environment_here, record_of, unequal
-from pipeline.tracking.worktree import Worktree
+from pipeline.tracking.worktree import RESTORED, Worktree
 
-RESTORED = "restored"  # below the project's root, with a folder per run
 SHOWN = 6  # differences of the environment on one line
 SHORT = 8  # characters of a run's id in the name of its folder
 
@@ -73,12 +73,19 @@ def restore(record: Record, worktree: Worktree, is_checked: bool) -> list[str]:
     bundle, has_bundle = _bundle(record, worktree)
     print(f"network:     {bundle}")
     if not has_bundle and "bundle" in run.tags:
-        missing.append(f"the network is not there: `dvc repro train` in {worktree.folder} trains it, or brings it from DVC's cache of runs")
+        missing.append(
+            f"the network is not there: `dvc repro train` in {_typed(worktree.folder)} trains it, or brings it from DVC's cache of runs"
+        )
     print(f"environment: {_environment(record)}")
     if is_checked:
         missing += [] if missing else _check(record, worktree, has_bundle)
-    print(f"go on:       cd {worktree.folder} and type `dvc repro`")
+    print(f"go on:       cd {_typed(worktree.folder)} and type `dvc repro`")
     return missing
+
+
+def _typed(path: Path) -> str:
+    """Return a path as a person in the project's root would type it."""
+    return shlex.quote(str(path.relative_to(WORKSPACE) if path.is_relative_to(WORKSPACE) else path))
 
 
 def _bundle(record: Record, worktree: Worktree) -> tuple[str, bool]:
@@ -90,8 +97,8 @@ def _bundle(record: Record, worktree: Worktree) -> tuple[str, bool]:
 def _how_to_get_data(record: Record, folder: Path) -> str:
     sources = record.config["dataset"]["sources"]
     if sources["folder"]:
-        return f"put the photos back into {folder / sources['folder']}, then `dvc repro resize` there prepares them; or `dvc pull` there"
-    return f"`dvc repro resize` in {folder} fetches and prepares it again; or `dvc pull` there"
+        return f"put the photos back into {_typed(folder / sources['folder'])}, then `dvc repro resize` there prepares them; or `dvc pull` there"
+    return f"`dvc repro resize` in {_typed(folder)} fetches and prepares it again; or `dvc pull` there"
 
 
 def _environment(record: Record) -> str:

@@ -18,11 +18,13 @@ from pipeline.config.merges import PAIR
 from pipeline.config.paths import OUTS
 from pipeline.config.splits import SPLITS
 from pipeline.config.tree import Tree, difference, get
+from pipeline.config.wording import counted
 from pipeline.dataset.files import sha256
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking.events import STORE
 from pipeline.tracking.record import Record
 
+RESTORED = "restored"  # below the project's root, with a folder per run that was restored
 OWNER = Path(".dvc/tmp/restored")  # in a worktree: the id of its run
 LIVE = "runs"  # below the project's root, with a folder per live run
 CHECK = Path("runs/check")  # in the worktree: the live run that evaluates anew
@@ -107,7 +109,11 @@ class Worktree:
             self._compose()
         if left := difference(config, read_yaml(params), skip=set()):
             raise ConfigError(f"conf/ of the run's commit does not compose to its config, in {', '.join(left)}; was it a changed conf/?")
-        return f"{len(changed)} values beyond conf/, in conf/local/overrides.yaml" if changed else "as conf/ of the commit composes it"
+        return (
+            f"{counted(len(changed), 'value')} beyond conf/, in conf/local/overrides.yaml"
+            if changed
+            else "as conf/ of the commit composes it"
+        )
 
     def _compose(self) -> None:
         done = self._python("pipeline.stage.configure")
@@ -140,7 +146,7 @@ class Worktree:
         return f"missing: no network with digest {digest[:12]} is in DVC's cache, {OUTS['bundle']}/ or {LIVE}/", False
 
     def _origin(self, place: Path) -> str:
-        return "from DVC's cache" if place.is_relative_to(self.folder) else f"copied from {self._shown(place)}"
+        return "brought by DVC" if place.is_relative_to(self.folder) else f"copied from {self._shown(place)}"
 
     def _shown(self, place: Path) -> str:
         root = next(root for root in (self.folder, self.project) if place.is_relative_to(root))

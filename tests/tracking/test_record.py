@@ -137,7 +137,9 @@ def test_it_is_said_where_the_code_may_differ(found: Record, said: str) -> None:
 
 def test_what_differs_in_the_environment_is_listed_what_changes_bits_first() -> None:
     then = record(packages={"numpy": "2.1", "Typing_Extensions": "4", "gone": "1"}, python="3.11.6", torch="2.12", device="AVX2")
-    told = environment_differences(then, {"python": "3.11.7", "torch": "2.12", "device": "AVX512"}, {"numpy": "2.2", "typing-extensions": "4"})
+    told = environment_differences(
+        then, {"python": "3.11.7", "torch": "2.12", "device": "AVX512"}, {"numpy": "2.2", "typing-extensions": "4"}
+    )
     assert told == ["python 3.11.6 (here 3.11.7)", "device AVX2 (here AVX512)", "gone 1 (here none)", "numpy 2.1 (here 2.2)"]
 
 
