@@ -52,6 +52,8 @@ def test_restored_it_has_the_run_s_code_config_data_and_metrics_and_the_project_
     assert (there.root / "pipeline" / "model" / "mine.py").exists()
     assert trained.ok("git", "status", "--porcelain").output == before
     assert "train" not in there.repro("evaluate").stages
+    trained.ok("git", "worktree", "remove", "--force", str(there.root.relative_to(trained.root)))
+    assert not there.root.exists()
 
 
 def test_in_another_environment_it_lists_what_differs(trained: Project, tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def _bundle(record: Record, worktree: Worktree) -> tuple[str, bool]:
 def _how_to_get_data(record: Record, folder: Path) -> str:
     sources = record.config["dataset"]["sources"]
     if sources["folder"]:
-        return f"put the photos back into {_typed(folder / sources['folder'])}, then `dvc repro resize` there prepares them; or `dvc pull` there"
+        photos = _typed(folder / sources["folder"])
+        return f"put the photos back into {photos}, then type `dvc repro resize` in {_typed(folder)}; or `dvc pull` there"
     return f"`dvc repro resize` in {_typed(folder)} fetches and prepares it again; or `dvc pull` there"
 
 
