@@ -1,5 +1,6 @@
 """Give a run back from its id alone: python -m pipeline.command.restore RUN [--check] [--to FOLDER]"""
 
+import re
 import shlex
 import sys
 from argparse import Namespace
@@ -25,7 +26,9 @@ def main() -> None:
     metrics must equal the logged ones to the bit. The exit code is 0 if all of that is so, 1 if not. Called again, it looks again."""
     arguments = _arguments()
     record = _record(arguments.run)
-    folder = (arguments.to or WORKSPACE / RESTORED / record.run.id[:SHORT]).resolve()
+    folder = (arguments.to or WORKSPACE / RESTORED / re.sub(r"\W", "_", record.run.id[:SHORT])).resolve()
+    if not arguments.run_changes:
+        require_own_changes(record, folder)
     missing = restore(record, Worktree(folder, WORKSPACE), arguments.check)
     if missing:
         raise PipelineError("; ".join(missing))
@@ -36,23 +39,24 @@ def _arguments() -> Namespace:
     parser.add_argument("run", metavar="RUN", help="a run's name, its id, or an unambiguous beginning of its id")
     parser.add_argument("--check", action="store_true", help="evaluate its network anew and compare the test metrics to the bit")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help=f"where to (default: {RESTORED}/ID)")
+    parser.add_argument(
+        "--run-changes", action="store_true", help="run uncommitted changes that a server has, after you have looked at them"
+    )
     return parser.parse_args()
 
 
-def _record(wanted: str) -> Record:
-    from pipeline.config.compose import compose, parse, resolved
-    from pipeline.tracking.faults import store_may_be_away
-    from pipeline.tracking.store import Store
-    from pipeline.tracking.sync import sync_waiting
+def require_own_changes(record: Record, folder: Path) -> None:
+    """Raise PipelineError for uncommitted changes that a server has, and keep them beside the folder, to be looked at.
 
-    store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
-    for note in sync_waiting(WORKSPACE):
-        print(note, file=sys.stderr)
-    with store_may_be_away(store.uri):
-        run, others = find(wanted, listed(store))
-        if others:
-            print(f"{len(others) + 1} runs are named {wanted}; this is the latest; by id: {described(others)}", file=sys.stderr)
-        return record_of(store, run)
+    Restoring runs the run's code, and whoever writes to the server could have written these."""
+    if record.patch is None or record.is_local:
+        return
+    kept = folder.with_name(f"{folder.name}.patch")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(record.patch)
+    raise PipelineError(
+        f"the run has changes that were not committed, and restoring would run them: look at {_typed(kept)}, then add --run-changes"
+    )
 
 
 def restore(record: Record, worktree: Worktree, is_checked: bool) -> list[str]:
@@ -113,7 +117,7 @@ def _environment(record: Record) -> str:
 def _check(record: Record, worktree: Worktree, has_bundle: bool) -> list[str]:
     if not has_bundle or not record.test:
         return ["there is nothing to check: the run has " + ("no network" if not has_bundle else "no test metrics, it was not evaluated")]
-    told = unequal(record.test, worktree.evaluate(record.run.tags.get("tta")))
+    told = unequal(record.test, worktree.evaluate(record.tta))
     equal = f"{counted(len(record.test), 'test metric')} equal to the bit"
     print(f"check:       {'; '.join(told) or equal}")
     return ["the test metrics differ from the logged ones"] if told else []

@@ -31,6 +31,7 @@ class Record:
     patch: bytes | None  # of what was not committed
     packages: dict[str, str]  # name -> version; empty where they were not logged
     test: dict[str, float]  # test metrics
+    is_local: bool = True  # read from a database on this machine, which only its users write to
 
     @property
     def commit(self) -> str:
@@ -39,6 +40,12 @@ class Record:
         if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
             raise DataError(f"the run {self.run.name} does not say its commit ({commit or 'no tag'}), so there is no code to restore")
         return commit
+
+    @property
+    def tta(self) -> str | None:
+        """The test-time augmentation of the logged test metrics; None: that of the config."""
+        tta = self.run.tags.get("tta", "")
+        return tta if re.fullmatch(r"\w+", tta) else None
 
     @property
     def unknown_changes(self) -> str:
@@ -55,6 +62,8 @@ class Record:
 
 def record_of(store: "Store", run: TrackedRun) -> Record:
     """Read what a run logged. Raises DataError for one without a config."""
+    from pipeline.tracking.relocation import file_of
+
     with TemporaryDirectory() as folder:
         place = Path(folder)
         config, lock, patch, packages = (_file(store, run, name, place) for name in ("config.yaml", "dvc.lock", PATCH, "packages.txt"))
@@ -66,7 +75,15 @@ def record_of(store: "Store", run: TrackedRun) -> Record:
         tree = read_yaml(config)
         test = {name: value for name, value in store.client.get_run(run.id).data.metrics.items() if name.startswith("test/")}
         listed = dict(line.split("==", 1) for line in packages.read_text().splitlines() if "==" in line) if packages else {}
-        return Record(run, tree, lock.read_bytes() if lock else None, patch.read_bytes() if patch else None, listed, test)
+        return Record(
+            run,
+            tree,
+            lock.read_bytes() if lock else None,
+            patch.read_bytes() if patch else None,
+            listed,
+            test,
+            file_of(store.uri) is not None,
+        )
 
 
 def _file(store: "Store", run: TrackedRun, name: str, folder: Path) -> Path | None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.errors import DataError
+from pipeline.command.restore import require_own_changes
+from pipeline.config.errors import DataError, PipelineError
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
 from pipeline.tracking import run as run_module
@@ -105,6 +106,7 @@ def test_what_a_run_has_logged_is_read_back(
     assert found.lock == b"schema: '2.0'\n"
     assert found.patch == uncommitted(project.root)[0]
     assert found.test == {"test/accuracy": 0.1 + 0.2}
+    assert found.is_local
     assert environment_differences(found, code_tags(), found.packages) == []
 
 
@@ -145,6 +147,21 @@ def test_what_differs_in_the_environment_is_listed_what_changes_bits_first() -> 
 
 def test_packages_that_were_not_logged_do_not_count_as_missing() -> None:
     assert environment_differences(record(python="3.11.7"), {"python": "3.11.7"}, {"numpy": "2.2"}) == []
+
+
+@pytest.mark.parametrize(("tag", "tta"), [("flip", "flip"), ("plain,other=1", None), (None, None)])
+def test_only_a_name_counts_as_the_logged_augmentation(tag: str | None, tta: str | None) -> None:
+    assert record(**{"tta": tag} if tag else {}).tta == tta
+
+
+def test_changes_that_a_server_has_are_first_to_be_looked_at(tmp_path: Path) -> None:
+    folder, told = tmp_path / "restored" / "1a2b", f"look at {tmp_path}/restored/1a2b.patch, then add --run-changes$"
+    for own in (record(b"diff"), dataclasses.replace(record(), is_local=False)):
+        require_own_changes(own, folder)
+    assert not folder.parent.exists()
+    with pytest.raises(PipelineError, match=told):
+        require_own_changes(dataclasses.replace(record(b"diff"), is_local=False), folder)
+    assert (tmp_path / "restored" / "1a2b.patch").read_bytes() == b"diff"
 
 
 def test_metrics_are_compared_to_the_last_bit() -> None:
