@@ -45,6 +45,22 @@ def _arguments() -> Namespace:
     return parser.parse_args()
 
 
+def _record(wanted: str) -> Record:
+    from pipeline.config.compose import compose, parse, resolved
+    from pipeline.tracking.faults import store_may_be_away
+    from pipeline.tracking.store import Store
+    from pipeline.tracking.sync import sync_waiting
+
+    store = Store(parse(resolved(compose(WORKSPACE / "conf"))).tracking, WORKSPACE)
+    for note in sync_waiting(WORKSPACE):
+        print(note, file=sys.stderr)
+    with store_may_be_away(store.uri):
+        run, others = find(wanted, listed(store))
+        if others:
+            print(f"{len(others) + 1} runs are named {wanted}; this is the latest; by id: {described(others)}", file=sys.stderr)
+        return record_of(store, run)
+
+
 def require_own_changes(record: Record, folder: Path) -> None:
     """Raise PipelineError for uncommitted changes that a server has, and keep them beside the folder, to be looked at.
 
