@@ -25,7 +25,7 @@ def trained(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def restore(project: Project, *words: str, **variables: str) -> Ran:
-    return project.run("python", "-m", "pipeline.command.restore", *words, **variables)
+    return project.run("python", "-m", "pipeline.command.restore", *words, timeout=900, **variables)  # it starts five processes
 
 
 def folder_of(ran: Ran, project: Project) -> Project:
