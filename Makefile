@@ -62,7 +62,7 @@ docs: repro ## the README's pictures and the table of edits and stages
 	python -m tests.walk.picture
 	python -m tests.tour.pages
 
-clean: ## remove live runs, checkpoints and caches; keeps data, downloads and the MLflow store
+clean: ## remove all live runs, checkpoints and caches; keeps data, downloads and the MLflow store
 	rm -rf runs checkpoints chunks dvc_plots .pytest_cache .ruff_cache .mypy_cache
 
 ifneq ($(MOVED),)

@@ -44,7 +44,7 @@ def test_asked_for_help_it_says_what_it_does_and_what_it_takes_and_does_nothing(
 @pytest.mark.parametrize("name", ASKED)
 def test_it_refuses_a_word_that_it_does_not_know(name: str, clone: Project) -> None:
     before = files(clone)
-    given = ["1"] if name.endswith((".champion", ".predict", ".command.explain", ".features", ".similar")) else []
+    given = ["1"] if name.endswith((".champion", ".predict", ".command.explain", ".features", ".similar", ".restore")) else []
     ran = clone.run("python", "-m", name, *given, "--no-such-option", PORT="none")
     assert ran.code == 2
     assert ran.output.splitlines()[-1].endswith("unrecognized arguments: --no-such-option")

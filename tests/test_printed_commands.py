@@ -26,6 +26,8 @@ RUN_BY = {
     "git init": ("tests/test_doctor.py", '"git", "init"'),
     "git clone": ("tests/config/test_merges.py", '"clone"'),
     "git clone --depth": ("tests/config/test_merges.py", '"--depth'),
+    "git clone URL project": ("tests/test_smoke.py", '"git", "clone"'),
+    "git worktree remove --force restored/ID": ("tests/test_restore.py", '"git", "worktree", "remove", "--force"'),
     "git fetch --unshallow": ("tests/config/test_merges.py", "unshallow"),
     "git checkout HEAD -- {}": ("tests/test_doctor.py", '"git", "checkout", "HEAD", "--"'),
     "git checkout {} -- {}": ("tests/config/test_merges.py", "checkout"),

@@ -138,6 +138,21 @@ def test_a_fresh_clone_fills_its_own_store_though_the_committed_lock_knows_the_r
     assert "the champion" in clone.repro("-f", "-s", "register").output
 
 
+@pytest.mark.slow
+def test_a_clone_pulls_from_the_remote_what_was_pushed_and_repro_then_trains_nothing(line: tuple[Project, Ran], tmp_path: Path) -> None:
+    ours = line[0].copy(tmp_path / "ours")
+    ours.ok("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    ours.commit("shared")
+    ours.ok("dvc", "push")
+    ours.ok("git", "clone", "-q", ".", str(tmp_path / "theirs"))
+    theirs = Project(tmp_path / "theirs", ours.programs)
+    theirs.ok("dvc", "pull")
+    for path in ("bundle/weights.safetensors", "data/prepared/train.npy", "data/own/circle/00.png", "reports/predictions.csv"):
+        assert (theirs.root / path).read_bytes() == (ours.root / path).read_bytes(), path
+    assert theirs.repro().stages == ["register"]  # which fills their own store
+    assert theirs.repro().stages == []
+
+
 def test_augmentation_can_be_looked_at_before_any_training(line: tuple[Project, Ran]) -> None:
     project, _ = line
     command = ("python", "-m", "pipeline.command.preview", "augmentation=flip", "training.input=12", "hydra.run.dir=runs/preview")

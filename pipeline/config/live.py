@@ -39,6 +39,7 @@ PARTS = {
     "mlruns",
     "pipeline",
     "reports",
+    "restored",
     "tests",
     "tour",
 }

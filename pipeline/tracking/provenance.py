@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from pipeline.bundle import debugging
 from pipeline.config.differences import Differences, differences, name_of
 from pipeline.config.paths import WORKSPACE, Places
+from pipeline.config.secrets import redact
 from pipeline.config.splits import SPLITS
 from pipeline.config.tree import Tree, leaves, with_order
 from pipeline.dataset.manifest import Manifest
@@ -20,6 +22,8 @@ from pipeline.tracking.events import CHANGED, COMMAND, LAUNCHER, STORE, SWEEP_ID
 from pipeline.training.device import kind_of_device
 
 CODE = ("pipeline", "dvc.yaml", "requirements.lock")  # compared for the tag dirty: in an experiment params.yaml always differs
+NEEDED = (*CODE, "conf", "hydra_plugins", "data/own.dvc")  # of which a run logs the uncommitted changes; its params it logs anyway
+LARGEST_PATCH = 1_000_000  # bytes: more is data, not code
 BY_DVC = re.compile(r"[a-z]+-[a-z]+")  # a name that DVC has drawn: an adjective and a noun
 
 
@@ -69,6 +73,7 @@ def _changes(words: list[str]) -> dict[str, str]:
 def code_tags() -> dict[str, str]:
     """Return the git commit, whether the code differs from it, and what else bit-equality depends on."""
     tags = {
+        "python": platform.python_version(),
         "torch": version("torch"),
         "machine": platform.machine(),
         "device": kind_of_device(),
@@ -87,10 +92,41 @@ def code_tags() -> dict[str, str]:
     return tags
 
 
+def uncommitted(root: Path) -> tuple[bytes, str]:
+    """Return what differs from the commit, new files included, as a patch for `git apply`; and why it must not be logged, or "".
+
+    Both are empty where nothing differs or there is no git, which the run's tag `commit` says."""
+    try:
+        if not _git("status", "--porcelain", "--", *NEEDED, root=root):
+            return b"", ""
+        patch = _patch(root)
+    except (OSError, subprocess.CalledProcessError):
+        return b"", ""
+    text = patch.decode(errors="replace")
+    if redact(text) != text:
+        return b"", "they hold what looks like a secret"
+    if len(patch) > LARGEST_PATCH:
+        return b"", f"they have {len(patch):,} bytes, more than {LARGEST_PATCH:,}"
+    return patch, ""
+
+
+def _patch(root: Path) -> bytes:
+    """Return the patch by an index of its own: what the user has staged stays as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        _git("read-tree", "HEAD", root=root, **index)
+        new = [name for name in _git("ls-files", "-oz", "--exclude-standard", "--", *NEEDED, root=root, **index).split("\0") if name]
+        if new:
+            _git("add", "--intent-to-add", "--", *new, root=root, **index)
+        command = ["git", "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color", "--", *NEEDED]
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, env=os.environ | index).stdout
+
+
 @cache
 def _note_once(words: str) -> None:
     print(words, file=sys.stderr)
 
 
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=WORKSPACE, check=True, capture_output=True, text=True).stdout.strip()
+def _git(*arguments: str, root: Path = WORKSPACE, **variables: str) -> str:
+    command, environment = ["git", *arguments], os.environ | variables
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, env=environment).stdout.strip()

@@ -27,9 +27,10 @@ from pipeline.dataset.files import save_array
 from pipeline.dataset.manifest import Manifest
 from pipeline.model.layer_rows import Summary
 from pipeline.tracking.events import BEGIN, ERROR, PICTURES, EventLog
-from pipeline.tracking.provenance import begin_fields
+from pipeline.tracking.provenance import begin_fields, uncommitted
 
 CREATED = "data_digest"  # a tag that every run has from the start
+PATCH = "changes.patch"  # an artifact of a run whose code or conf/ was not committed
 PATIENCE = 30.0  # seconds that a failed training waits for MLflow to get its end state
 LONGEST_REASON = 500  # characters of the tag with the reason of a failure
 
@@ -105,6 +106,16 @@ class Run:
         if (lock := WORKSPACE / "dvc.lock").exists():
             self.log_file(lock)
 
+    def log_changes(self) -> None:
+        """Log what differs from the commit as a patch, or tag why not, so that `restore` can give the run's code back."""
+        patch, why_not = uncommitted(WORKSPACE)
+        if patch:
+            path = self.events.new_file(PATCH)
+            path.write_bytes(patch)
+            self._log("artifact", path, folder=None)
+        if why_not:
+            self.tag(changes_not_logged=why_not)
+
     def tag(self, **tags: str) -> None:
         """Set tags; values are truncated to MLflow's 8,000 characters."""
         self._log("tags", values=tags)
@@ -136,6 +147,7 @@ def tracked_training(cfg: Config, manifest: Manifest, home: Path, **tags: str) -
     run = Run(EventLog(home))
     begin(run, asdict(cfg), manifest, **tags, repeatable=str(not cfg.training.budget).lower())
     run.log_lock()
+    run.log_changes()
     with uploading(run, home, cfg.tracking.wait, patience=0 if "trial" in tags else PATIENCE):
         yield run
 
