@@ -51,9 +51,9 @@ def begin_fields(config: Tree, manifest: Manifest, tags: dict[str, str], name: s
 
 def queue_tags() -> dict[str, str]:
     """Return the tags of a queued experiment's run: those queued from one commit are a sweep. {}: DVC runs it in the workspace."""
-    if Places(None).home == WORKSPACE:
+    commit = os.environ.get("DVC_EXP_BASELINE_REV")
+    if not commit or Places(None).home == WORKSPACE:
         return {}
-    commit = os.environ["DVC_EXP_BASELINE_REV"]
     return {"sweep": f"queue-{commit[:7]}", SWEEP_ID: f"queue-{commit}", LAUNCHER: "dvc queue"}
 
 
