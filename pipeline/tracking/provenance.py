@@ -127,6 +127,6 @@ def _note_once(words: str) -> None:
     print(words, file=sys.stderr)
 
 
-def _git(*arguments: str, root: Path = WORKSPACE, **variables: str) -> str:
+def _git(*arguments: str, root: Path | None = None, **variables: str) -> str:
     command, environment = ["git", *arguments], os.environ | variables
-    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, env=environment).stdout.strip()
+    return subprocess.run(command, cwd=root or WORKSPACE, check=True, capture_output=True, text=True, env=environment).stdout.strip()
