@@ -344,9 +344,10 @@ def test_torchruns_signal_does_not_hide_the_death_for_which_a_rank_is_looking(
         (tmp_path / "first_failure.json").write_text(json.dumps(DEATH))
 
     agent = threading.Timer(0.2, end_all)
-    agent.start()
-    with pytest.raises(RankError, match="was killed by SIGKILL"):
-        fail_in_a_rank(LOST, config)
+    training = config("training=ddp").training
+    with pytest.raises(RankError, match="was killed by SIGKILL"), rank_failures(training, pytest.fail):
+        agent.start()
+        raise LOST
     agent.join()
 
 
