@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -344,10 +344,8 @@ def test_torchruns_signal_does_not_hide_the_death_for_which_a_rank_is_looking(
         (tmp_path / "first_failure.json").write_text(json.dumps(DEATH))
 
     agent = threading.Timer(0.2, end_all)
-    training = config("training=ddp").training
-    with pytest.raises(RankError, match="was killed by SIGKILL"), rank_failures(training, pytest.fail):
-        agent.start()
-        raise LOST
+    with pytest.raises(RankError, match="was killed by SIGKILL"):
+        fail_in_a_rank(LOST, config, agent.start)
     agent.join()
 
 
@@ -371,8 +369,11 @@ def test_a_signal_without_a_death_is_a_signal(config: MakeConfig) -> None:
         fail_in_a_rank(Stopped(signal.SIGTERM), config)
 
 
-def fail_in_a_rank(error: BaseException, config: MakeConfig) -> None:
-    with rank_failures(config("training=ddp").training, pytest.fail):
+def fail_in_a_rank(error: BaseException, config: MakeConfig, first: Callable[[], None] = lambda: None) -> None:
+    """Raise an error in a rank. first: what happens just before."""
+    training = config("training=ddp").training
+    with rank_failures(training, pytest.fail):
+        first()
         raise error
 
 
