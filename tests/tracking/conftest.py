@@ -1,5 +1,5 @@
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,8 @@ import pytest
 from pipeline.bundle import TRAINED_WITH, Bundle, make_network, write_bundle
 from pipeline.config.schema import Config
 from pipeline.dataset.manifest import Manifest
+from pipeline.tracking.events import EventLog
+from pipeline.tracking.run import Run, begin
 from pipeline.tracking.store import Store
 
 MakeBundle = Callable[..., Bundle]
@@ -32,3 +34,12 @@ def trained(cfg: Config, manifest: Manifest, tmp_path: Path) -> MakeBundle:
         return Bundle.read(folder)
 
     return make
+
+
+@pytest.fixture
+def begun(home: Path, cfg: Config, manifest: Manifest) -> Iterator[Run]:
+    """A run whose training goes on, and whose log nobody uploads yet."""
+    run = Run(EventLog(home))
+    begin(run, dataclasses.asdict(cfg), manifest)
+    yield run
+    run.events.close()

@@ -5,7 +5,7 @@ import errno
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,6 @@ def told(home: Path, cfg: Config, manifest: Manifest) -> Told:
         return run.events.folder
 
     return told
-
-
-@pytest.fixture
-def begun(home: Path, cfg: Config, manifest: Manifest) -> Iterator[Run]:
-    """A run whose training goes on."""
-    run = Run(EventLog(home))
-    begin(run, dataclasses.asdict(cfg), manifest)
-    yield run
-    run.events.close()
 
 
 def loss(step: int, value: float = 1.0) -> Tell:

@@ -60,15 +60,6 @@ def pictures(home: Path, run: MlflowRun) -> dict[str, Path]:
     return {"+".join(path.name.split("+")[:3]).replace("~", "/"): path for path in folder.glob("*.png")}
 
 
-@pytest.fixture
-def begun(home: Path, cfg: Config, manifest: Manifest) -> Iterator[Run]:
-    """A run whose log nobody uploads yet."""
-    run = Run(EventLog(home))
-    begin(run, dataclasses.asdict(cfg), manifest)
-    yield run
-    run.events.close()
-
-
 def test_a_training_is_one_finished_run_with_the_names_of_dvc_params_diff(home: Path, cfg: Config, manifest: Manifest) -> None:
     with tracked_training(cfg, manifest, home) as run:
         run.log_metrics({"train/loss": 2.0}, 1)
